@@ -1,0 +1,8 @@
+//! keytrail: an audit-log collector and compliance reporter for keys in HSMs and cloud
+//! key-management services.
+//!
+//! Layers, lowest first (a module uses only lower ones): [`event`], `finding` → [`provider`],
+//! `report`, `ledger` → `store` → `rule` → `pipeline` → `settings` → `cli`.
+
+pub mod event;
+pub mod provider;

@@ -1,0 +1,2 @@
+//! The keytrail binary.
+fn main() {}

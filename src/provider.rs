@@ -1,0 +1,16 @@
+//! Providers: how their records are read and what they mean.
+//!
+//! Transport and format are separate: [`file`] reads recorded logs, the mappers below
+//! `provider/<cloud>` are pure functions from one record to one [`Event`], whichever way the
+//! record came.
+
+pub mod aws;
+pub mod azure;
+pub mod cn;
+pub mod gcp;
+pub mod inventory;
+mod json;
+mod normalize;
+
+pub use json::Json;
+pub use normalize::{Context, Mapped, Reason, Reject, normalize};

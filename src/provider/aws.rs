@@ -1,0 +1,7 @@
+//! Amazon Web Services: CloudTrail, CloudHSM audit logs, inventory.
+
+pub mod certificates;
+pub mod cloudhsm;
+pub mod cloudtrail;
+pub mod inventory;
+pub mod policy;

@@ -1,0 +1,1 @@
+//! Who a policy document lets in.

@@ -1,0 +1,6 @@
+//! Microsoft Azure: Key Vault and Managed HSM audit events, Cloud HSM, Activity Log, inventory.
+
+pub mod activity;
+pub mod cloudhsm;
+pub mod inventory;
+pub mod keyvault;

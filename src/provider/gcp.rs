@@ -1,0 +1,4 @@
+//! Google Cloud: audit log entries, inventory.
+
+pub mod audit;
+pub mod inventory;

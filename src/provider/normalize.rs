@@ -1,0 +1,93 @@
+//! The door to the mappers: one record in, one event, "irrelevant" or a reason to quarantine out.
+
+use crate::event::{Event, Format, words};
+
+use super::{aws, azure, gcp};
+
+/// What is known about a record besides its bytes. Everything is optional: names of files and
+/// flags of the command line may give identity, never format.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Context {
+    /// The account (project, subscription) to assume where a record names none.
+    pub account: Option<String>,
+    /// The region to assume where a record names none.
+    pub region: Option<String>,
+    /// The CloudWatch log group of a CloudHSM record: `/aws/cloudhsm/<cluster-id>`.
+    pub log_group: Option<String>,
+    /// The CloudWatch log stream of a CloudHSM record: the HSM id, or the cluster id.
+    pub log_stream: Option<String>,
+}
+
+/// What a mapper made of a record.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Mapped {
+    /// It is about keys, HSMs, vaults or the logging of them.
+    Event(Box<Event>),
+    /// It is well formed and about something else.
+    Irrelevant,
+}
+
+words! {
+    /// Why a record was put into quarantine.
+    Reason {
+        /// It is not JSON where JSON was expected.
+        BadJson = "bad_json",
+        /// A field has a type that the format does not allow.
+        BadType = "bad_type",
+        /// A time is missing or cannot be read.
+        BadTime = "bad_time",
+        /// A field is missing without which the record means nothing.
+        MissingField = "missing_field",
+        /// A line or block of a text log cannot be read.
+        BadText = "bad_text",
+        /// It stands in a file of a known format and is of none.
+        UnknownFormat = "unknown_format",
+        /// It holds something that looks like a record inside a wrapper that is not known.
+        UnknownEnvelope = "unknown_envelope",
+        /// It is longer or nested deeper than the limits allow.
+        TooLarge = "too_large",
+        /// The file breaks off inside it.
+        Truncated = "truncated",
+        /// One part of an audit entry that the provider split.
+        SplitPart = "split_part",
+    }
+}
+
+/// A record that cannot be translated, and why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}: {detail}")]
+pub struct Reject {
+    /// The stable code.
+    pub reason: Reason,
+    /// One sentence that names the field or place.
+    pub detail: String,
+}
+
+impl Reject {
+    /// Makes a reject.
+    pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        Self { reason, detail: detail.into() }
+    }
+
+    /// The field `name` is missing.
+    pub fn missing(name: &str) -> Self {
+        Self::new(Reason::MissingField, format!("the field `{name}` is missing"))
+    }
+}
+
+/// Translates one record. Pure: no I/O, no clock; the same record gives the same event.
+///
+/// # Errors
+/// When the record cannot be translated; it belongs into quarantine then.
+pub fn normalize(format: Format, raw: &str, context: &Context) -> Result<Mapped, Reject> {
+    match format {
+        Format::CloudTrail => aws::cloudtrail::map(raw, context),
+        Format::CloudHsmAudit => aws::cloudhsm::map(raw, context),
+        Format::CloudHsmCertificates => aws::certificates::map(raw, context),
+        Format::GcpAudit => gcp::audit::map(raw, context),
+        Format::AzureActivity => azure::activity::map(raw, context),
+        Format::AzureActivityExport => azure::activity::map_export(raw, context),
+        Format::AzureKeyVault => azure::keyvault::map(raw, context),
+        Format::AzureCloudHsm => azure::cloudhsm::map(raw, context),
+    }
+}
