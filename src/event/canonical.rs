@@ -63,7 +63,7 @@ fn write_number(out: &mut String, number: &serde_json::Number) {
     if value == 0.0 {
         out.push('0');
     } else if value.fract() == 0.0 && value.abs() < 1e21 {
-        out.push_str(&format!("{value:.0}"));
+        write!(out, "{value:.0}").unwrap_or_default();
     } else if (1e-6..1e21).contains(&value.abs()) {
         out.push_str(&value.to_string());
     } else {

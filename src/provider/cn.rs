@@ -1,1 +1,1 @@
-//! The CN_* operations of LiquidSecurity HSMs, as AWS CloudHSM and Azure Cloud HSM log them.
+//! The `CN_*` operations of `LiquidSecurity` HSMs, as AWS CloudHSM and Azure Cloud HSM log them.
