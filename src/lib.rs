@@ -5,4 +5,6 @@
 //! `report`, `ledger` → `store` → `rule` → `pipeline` → `settings` → `cli`.
 
 pub mod event;
+pub mod finding;
 pub mod provider;
+pub mod report;
