@@ -21,3 +21,8 @@ pub fn read(
 ) -> Result<Inventory, Reject> {
     Ok(Inventory::default())
 }
+
+/// The key that a path names.
+pub fn key_hint_from_path(_path: &str) -> Option<String> {
+    None
+}
