@@ -65,7 +65,7 @@ pub fn map(raw: &str, context: &Context) -> Result<Mapped, Reject> {
     let operation = cn::operation(name);
 
     let mut event = Event::new(place.ledger(), time, Provider::Aws, Format::CloudHsmAudit);
-    event.service = "cloudhsm".to_owned();
+    "cloudhsm".clone_into(&mut event.service);
     event.account.clone_from(&context.account);
     event.region.clone_from(&context.region);
     event.hsm_id = place.hsm.map(str::to_owned);
@@ -362,6 +362,7 @@ fn read_keys(event: &mut Event, block: &Block<'_>, place: &Place<'_>) {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::fmt::Write as _;
 
     const LOGIN: &str = "Time: 03/09/24 08:15:30.000250, usecs:1709972130000250\n\
         Sequence No : 0x1f\nReboot counter : 0x2c\nCommand Type(hex) : CN_MGMT_CMD (0x0)\n\
@@ -620,7 +621,7 @@ mod tests {
         assert_eq!(event1.details["extra"]["text"], "no name here");
         assert_eq!(event1.details["cluster"], "cluster-likq5xmz2ab");
         for n in 0..100 {
-            raw.push_str(&format!("Field {n} : {}\n", "x".repeat(5000)));
+            writeln!(raw, "Field {n} : {}", "x".repeat(5000)).unwrap();
         }
         let extra = event(&raw).details["extra"].to_string();
         assert!(extra.len() < 2 * EXTRA_FIELDS * EXTRA_CHARS);
@@ -687,7 +688,7 @@ mod tests {
                 "Priv/Secret Key Handle"];
             let mut raw = format!("Time: {}, usecs:{usecs}\n", values[0]);
             for (name, value) in names.iter().zip(&values) {
-                raw.push_str(&format!("{name} : {value}\n"));
+                writeln!(raw, "{name} : {value}").unwrap();
             }
             drop(map(&raw, &named()));
         }
