@@ -362,7 +362,7 @@ mod tests {
             let context = InventoryContext {
                 key_hint: Some("projects/é/".to_owned()), ..InventoryContext::default()
             };
-            drop(detect(&value));
+            let _kind = detect(&value);
             for kind in [InventoryKind::GcpKey, InventoryKind::GcpKeyVersion,
                 InventoryKind::GcpIamPolicy, InventoryKind::AzureKey]
             {
