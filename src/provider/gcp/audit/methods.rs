@@ -7,7 +7,7 @@
 use super::change;
 use super::subject::Kind;
 use super::{Entry, logging, policy};
-use crate::event::Action::{self, *};
+use crate::event::Action;
 
 /// The methods of one service.
 #[derive(Debug, Clone, Copy)]
@@ -43,86 +43,86 @@ pub const SERVICES: &[Service] = &[
 
 const KMS: &[(&str, Action)] = &[
     // KeyManagementService. A new version is not yet the primary one: no proof of a rotation.
-    ("CreateKeyRing", VaultCreate),
-    ("CreateCryptoKey", KeyCreate),
-    ("CreateCryptoKeyVersion", KeyRotationRequest),
-    ("ImportCryptoKeyVersion", KeyImport),
-    ("ImportTrustedKeyWrappedCryptoKeyVersion", KeyImport),
-    ("ExportTrustedKeyWrappedCryptoKeyVersion", KeyExport),
-    ("CreateImportJob", ImportPrepare),
-    ("UpdateCryptoKey", KeyUpdate),
-    ("UpdateCryptoKeyVersion", KeyUpdate),
-    ("UpdateCryptoKeyPrimaryVersion", KeyRotate),
+    ("CreateKeyRing", Action::VaultCreate),
+    ("CreateCryptoKey", Action::KeyCreate),
+    ("CreateCryptoKeyVersion", Action::KeyRotationRequest),
+    ("ImportCryptoKeyVersion", Action::KeyImport),
+    ("ImportTrustedKeyWrappedCryptoKeyVersion", Action::KeyImport),
+    ("ExportTrustedKeyWrappedCryptoKeyVersion", Action::KeyExport),
+    ("CreateImportJob", Action::ImportPrepare),
+    ("UpdateCryptoKey", Action::KeyUpdate),
+    ("UpdateCryptoKeyVersion", Action::KeyUpdate),
+    ("UpdateCryptoKeyPrimaryVersion", Action::KeyRotate),
     // The end of the waiting time is not logged.
-    ("DestroyCryptoKeyVersion", KeyDeletionSchedule),
-    ("RestoreCryptoKeyVersion", KeyDeletionCancel),
-    ("DeleteCryptoKey", KeyDestroy),
-    ("DeleteCryptoKeyVersion", KeyDestroy),
-    ("Encrypt", KeyUseEncrypt),
-    ("RawEncrypt", KeyUseEncrypt),
-    ("Decrypt", KeyUseDecrypt),
-    ("RawDecrypt", KeyUseDecrypt),
-    ("AsymmetricDecrypt", KeyUseDecrypt),
-    ("AsymmetricSign", KeyUseSign),
-    ("MacSign", KeyUseMac),
-    ("MacVerify", KeyUseMac),
-    ("Decapsulate", KeyUseDerive),
-    ("GenerateRandomBytes", KeyUseRandom),
-    ("GetPublicKey", KeyRead),
-    ("GetKeyRing", VaultRead),
-    ("ListKeyRings", VaultRead),
-    ("GetImportJob", VaultRead),
-    ("ListImportJobs", VaultRead),
-    ("SetIamPolicy", KeyPolicySet),
+    ("DestroyCryptoKeyVersion", Action::KeyDeletionSchedule),
+    ("RestoreCryptoKeyVersion", Action::KeyDeletionCancel),
+    ("DeleteCryptoKey", Action::KeyDestroy),
+    ("DeleteCryptoKeyVersion", Action::KeyDestroy),
+    ("Encrypt", Action::KeyUseEncrypt),
+    ("RawEncrypt", Action::KeyUseEncrypt),
+    ("Decrypt", Action::KeyUseDecrypt),
+    ("RawDecrypt", Action::KeyUseDecrypt),
+    ("AsymmetricDecrypt", Action::KeyUseDecrypt),
+    ("AsymmetricSign", Action::KeyUseSign),
+    ("MacSign", Action::KeyUseMac),
+    ("MacVerify", Action::KeyUseMac),
+    ("Decapsulate", Action::KeyUseDerive),
+    ("GenerateRandomBytes", Action::KeyUseRandom),
+    ("GetPublicKey", Action::KeyRead),
+    ("GetKeyRing", Action::VaultRead),
+    ("ListKeyRings", Action::VaultRead),
+    ("GetImportJob", Action::VaultRead),
+    ("ListImportJobs", Action::VaultRead),
+    ("SetIamPolicy", Action::KeyPolicySet),
     // EkmService.
-    ("CreateEkmConnection", KeyStoreCreate),
-    ("UpdateEkmConnection", KeyStoreUpdate),
-    ("UpdateEkmConfig", KeyStoreUpdate),
-    ("GetEkmConfig", HsmRead),
-    ("GetEkmConnection", HsmRead),
-    ("ListEkmConnections", HsmRead),
-    ("VerifyConnectivity", HsmRead),
+    ("CreateEkmConnection", Action::KeyStoreCreate),
+    ("UpdateEkmConnection", Action::KeyStoreUpdate),
+    ("UpdateEkmConfig", Action::KeyStoreUpdate),
+    ("GetEkmConfig", Action::HsmRead),
+    ("GetEkmConnection", Action::HsmRead),
+    ("ListEkmConnections", Action::HsmRead),
+    ("VerifyConnectivity", Action::HsmRead),
     // Autokey: the configuration says in which project key rings and keys are made.
-    ("CreateKeyHandle", KeyCreate),
-    ("UpdateAutokeyConfig", VaultUpdate),
-    ("GetAutokeyConfig", VaultRead),
-    ("ShowEffectiveAutokeyConfig", VaultRead),
+    ("CreateKeyHandle", Action::KeyCreate),
+    ("UpdateAutokeyConfig", Action::VaultUpdate),
+    ("GetAutokeyConfig", Action::VaultRead),
+    ("ShowEffectiveAutokeyConfig", Action::VaultRead),
     // HsmManagement.
-    ("CreateSingleTenantHsmInstance", HsmCreate),
-    ("CreateSingleTenantHsmInstanceProposal", HsmQuorumRequest),
-    ("ApproveSingleTenantHsmInstanceProposal", HsmQuorumApprove),
-    ("ExecuteSingleTenantHsmInstanceProposal", HsmQuorumExecute),
-    ("DeleteSingleTenantHsmInstanceProposal", HsmQuorumDelete),
-    ("GetSingleTenantHsmInstance", HsmRead),
-    ("ListSingleTenantHsmInstances", HsmRead),
-    ("GetSingleTenantHsmInstanceProposal", HsmRead),
-    ("ListSingleTenantHsmInstanceProposals", HsmRead),
+    ("CreateSingleTenantHsmInstance", Action::HsmCreate),
+    ("CreateSingleTenantHsmInstanceProposal", Action::HsmQuorumRequest),
+    ("ApproveSingleTenantHsmInstanceProposal", Action::HsmQuorumApprove),
+    ("ExecuteSingleTenantHsmInstanceProposal", Action::HsmQuorumExecute),
+    ("DeleteSingleTenantHsmInstanceProposal", Action::HsmQuorumDelete),
+    ("GetSingleTenantHsmInstance", Action::HsmRead),
+    ("ListSingleTenantHsmInstances", Action::HsmRead),
+    ("GetSingleTenantHsmInstanceProposal", Action::HsmRead),
+    ("ListSingleTenantHsmInstanceProposals", Action::HsmRead),
 ];
 
 const INVENTORY: &[(&str, Action)] = &[
-    ("ListCryptoKeys", KeyRead),
-    ("GetProtectedResourcesSummary", KeyRead),
-    ("SearchProtectedResources", KeyRead),
+    ("ListCryptoKeys", Action::KeyRead),
+    ("GetProtectedResourcesSummary", Action::KeyRead),
+    ("SearchProtectedResources", Action::KeyRead),
 ];
 
 const LOGGING: &[(&str, Action)] = &[
-    ("CreateSink", LoggingStart),
-    ("UpdateSink", LoggingChange),
-    ("DeleteSink", LoggingDelete),
-    ("CreateExclusion", LoggingChange),
-    ("UpdateExclusion", LoggingChange),
-    ("DeleteExclusion", LoggingChange),
-    ("CreateBucket", LoggingStart),
-    ("CreateBucketAsync", LoggingStart),
-    ("UpdateBucket", LoggingChange),
-    ("UpdateBucketAsync", LoggingChange),
-    ("DeleteBucket", LoggingDelete),
-    ("UndeleteBucket", LoggingStart),
-    ("CreateLink", LoggingChange),
-    ("DeleteLink", LoggingChange),
-    ("UpdateSettings", LoggingChange),
-    ("UpdateCmekSettings", LoggingChange),
-    ("DeleteLog", LoggingDelete),
+    ("CreateSink", Action::LoggingStart),
+    ("UpdateSink", Action::LoggingChange),
+    ("DeleteSink", Action::LoggingDelete),
+    ("CreateExclusion", Action::LoggingChange),
+    ("UpdateExclusion", Action::LoggingChange),
+    ("DeleteExclusion", Action::LoggingChange),
+    ("CreateBucket", Action::LoggingStart),
+    ("CreateBucketAsync", Action::LoggingStart),
+    ("UpdateBucket", Action::LoggingChange),
+    ("UpdateBucketAsync", Action::LoggingChange),
+    ("DeleteBucket", Action::LoggingDelete),
+    ("UndeleteBucket", Action::LoggingStart),
+    ("CreateLink", Action::LoggingChange),
+    ("DeleteLink", Action::LoggingChange),
+    ("UpdateSettings", Action::LoggingChange),
+    ("UpdateCmekSettings", Action::LoggingChange),
+    ("DeleteLog", Action::LoggingDelete),
 ];
 
 /// Methods of the logging configuration that leave untouched what is logged, where to and how long.
@@ -139,7 +139,7 @@ const NO_CHANGE_OF_LOGGING: &[&str] = &[
     "CopyLogEntries",
 ];
 
-const RESOURCE_MANAGER: &[(&str, Action)] = &[("SetIamPolicy", LoggingChange)];
+const RESOURCE_MANAGER: &[(&str, Action)] = &[("SetIamPolicy", Action::LoggingChange)];
 
 /// How the names of methods begin that only read.
 const READS: &[&str] = &["BatchGet", "Get", "List", "Search", "Show", "TestIamPermissions"];
@@ -151,7 +151,7 @@ pub(super) fn service(source: &str) -> Option<&'static Service> {
 
 /// The action of a method, given by the last part of its name; `Other` where it is not classified.
 pub fn action_of(source: &str, method: &str) -> Action {
-    listed(source, method).unwrap_or(Other)
+    listed(source, method).unwrap_or(Action::Other)
 }
 
 fn listed(source: &str, method: &str) -> Option<Action> {
@@ -188,34 +188,36 @@ pub(super) fn is_relevant(entry: &Entry<'_>) -> bool {
 pub(super) fn classify(entry: &Entry<'_>, kind: Kind) -> Action {
     let usual = listed(entry.service.source, entry.method);
     if entry.service.name == "logging" {
-        return logging::classify(entry, usual.unwrap_or(Other));
+        return logging::classify(entry, usual.unwrap_or(Action::Other));
     }
     if !entry.service.whole {
-        return usual.unwrap_or(Other);
+        return usual.unwrap_or(Action::Other);
     }
     match entry.method {
         "SetIamPolicy" => policy_action(kind),
         "UpdateCryptoKey" => change::of_key(entry),
         "UpdateCryptoKeyVersion" => change::of_version(entry),
-        "CreateCryptoKeyVersion" if change::became_primary(entry) => KeyRotate,
-        method => usual.unwrap_or(if only_reads(method) { read_action(kind) } else { Other }),
+        "CreateCryptoKeyVersion" if change::became_primary(entry) => Action::KeyRotate,
+        method => {
+            usual.unwrap_or(if only_reads(method) { read_action(kind) } else { Action::Other })
+        }
     }
 }
 
 fn policy_action(kind: Kind) -> Action {
     match kind {
-        Kind::Key => KeyPolicySet,
-        Kind::KeyRing => VaultPolicySet,
-        Kind::Hsm | Kind::KeyStore => HsmRoleChange,
-        Kind::Unknown => Other,
+        Kind::Key => Action::KeyPolicySet,
+        Kind::KeyRing => Action::VaultPolicySet,
+        Kind::Hsm | Kind::KeyStore => Action::HsmRoleChange,
+        Kind::Unknown => Action::Other,
     }
 }
 
 fn read_action(kind: Kind) -> Action {
     match kind {
-        Kind::Key | Kind::Unknown => KeyRead,
-        Kind::KeyRing => VaultRead,
-        Kind::Hsm | Kind::KeyStore => HsmRead,
+        Kind::Key | Kind::Unknown => Action::KeyRead,
+        Kind::KeyRing => Action::VaultRead,
+        Kind::Hsm | Kind::KeyStore => Action::HsmRead,
     }
 }
 
@@ -235,8 +237,8 @@ mod tests {
 
     #[test]
     fn a_method_that_is_not_classified_is_other() {
-        assert_eq!(action_of("cloudkms.googleapis.com", "Teleport"), Other);
-        assert_eq!(action_of("compute.googleapis.com", "Encrypt"), Other);
-        assert_eq!(action_of("cloudkms.googleapis.com", "Encrypt"), KeyUseEncrypt);
+        assert_eq!(action_of("cloudkms.googleapis.com", "Teleport"), Action::Other);
+        assert_eq!(action_of("compute.googleapis.com", "Encrypt"), Action::Other);
+        assert_eq!(action_of("cloudkms.googleapis.com", "Encrypt"), Action::KeyUseEncrypt);
     }
 }
