@@ -187,6 +187,7 @@ const TEXTS: &[Source] = &[
     ("key_usage", &[&["response", "purpose"], &["request", "cryptoKey", "purpose"]]),
     ("import_job", &[&["request", "importJob"], &["response", "importJob"]]),
     ("import_method", &[&["response", "importMethod"], &["request", "importJob", "importMethod"]]),
+    ("import_protection", &[&["request", "importJob", "protectionLevel"]]),
     ("wrapping_key", &[&["request", "wrappingKey"]]),
     ("access_reason", &[&["requestMetadata", "requestAttributes", "reason"]]),
 ];

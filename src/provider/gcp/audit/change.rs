@@ -4,6 +4,7 @@
 //! (`UpdateCryptoKeyVersion`, `UpdateCryptoKey`); only the request tells them apart.
 
 use super::super::proto;
+use super::super::resource::ResourceName;
 use super::Entry;
 use crate::event::{Action, Event};
 
@@ -56,6 +57,10 @@ pub(super) fn became_primary(entry: &Entry<'_>) -> bool {
 pub(super) fn add(event: &mut Event, entry: &Entry<'_>) {
     if let Some(mask) = update_mask(entry) {
         event.detail("update_mask", mask.join(","));
+    }
+    if event.action == Action::KeyCreate {
+        let primary = proto::text(entry.response, &["primary", "name"]).map(ResourceName::parse);
+        event.detail("primary_version", primary.and_then(|name| name.id("cryptoKeyVersions")));
     }
     match event.action {
         Action::KeyCreate | Action::KeyRotationChange | Action::KeyRotationDisable => {

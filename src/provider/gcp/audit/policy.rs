@@ -60,13 +60,15 @@ pub(super) fn add_grants(event: &mut Event, entry: &Entry<'_>) {
             event.target = Some((*member).to_owned());
         }
     }
-    if !policy.is_empty() {
+    // A policy without bindings lets nobody in; a request without a policy says nothing.
+    let known = proto::field(entry.request, &["policy"]).is_some_and(Value::is_object);
+    if known {
         event.detail("policy_public", anybody(&all));
     }
     let granted = if delta.is_empty() { anybody(&all) } else { anybody(&members) };
     if granted {
         event.detail("public", true);
-    } else if !policy.is_empty() && !anybody(&all) {
+    } else if known && !anybody(&all) {
         event.detail("public", false);
     }
 }

@@ -7,7 +7,7 @@ use super::super::super::Json as _;
 use super::super::proto;
 use super::super::resource::{self, ResourceName};
 use super::Entry;
-use crate::event::{Event, KeyRef, Protection};
+use crate::event::{Event, KeyRef, Origin, Protection};
 
 /// What kind of resource an entry is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,8 +57,7 @@ const NAMES: &[&[&str]] = &[
     &["response", "kmsKey"],
 ];
 
-/// Methods whose request names the parent and the id of what it makes: parent's collection is in
-/// the name already, then the new collection and the field that holds the id.
+/// What a request makes below its `parent`: the collection, and the field that holds the new id.
 const NEW_IDS: &[(&str, &str)] = &[
     ("cryptoKeys", "cryptoKeyId"),
     ("keyRings", "keyRingId"),
@@ -74,7 +73,6 @@ const SHAPES: &[&[&str]] = &[
     &["response", "primary"],
     &["request", "cryptoKey", "versionTemplate"],
     &["request", "cryptoKeyVersion"],
-    &["request", "importJob"],
     &["request"],
 ];
 
@@ -200,8 +198,11 @@ fn with_project_id(entry: &Entry<'_>, name: String) -> String {
         return name;
     };
     let is_number = number.bytes().all(|byte| byte.is_ascii_digit());
+    let ring = ResourceName::parse(&name).id("keyRings");
     match label(entry, "project_id") {
-        Some(id) if is_number => format!("projects/{id}/{rest}"),
+        Some(id) if is_number && ring == label(entry, "key_ring_id") => {
+            format!("projects/{id}/{rest}")
+        }
         _ => name,
     }
 }
@@ -224,8 +225,11 @@ fn location(entry: &Entry<'_>, parsed: &[ResourceName<'_>]) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// The key's facts, as far as this entry holds them.
-pub(super) fn key(entry: &Entry<'_>, subject: &Subject) -> KeyRef {
+/// The key's facts, as far as this entry holds them; none where it is about no one key.
+fn key(entry: &Entry<'_>, subject: &Subject) -> KeyRef {
+    if subject.key.is_none() {
+        return KeyRef::default();
+    }
     let shapes = || SHAPES.iter().filter_map(|path| proto::field(entry.payload, path));
     let protection = shapes()
         .find_map(|shape| proto::text(shape, &["protectionLevel"]))
@@ -240,7 +244,7 @@ pub(super) fn key(entry: &Entry<'_>, subject: &Subject) -> KeyRef {
     }
 }
 
-fn origin(entry: &Entry<'_>, protection: Option<Protection>) -> Option<crate::event::Origin> {
+fn origin(entry: &Entry<'_>, protection: Option<Protection>) -> Option<Origin> {
     let made = [&["response"][..], &["response", "primary"]];
     let any = |name: &str| {
         made.iter()

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::event::{ActorKind, Origin, Outcome, Protection};
+use crate::event::{ActorKind, KeyRef, Origin, Outcome, Protection};
 
 const KEY: &str = "projects/keys-prod/locations/europe-west3/keyRings/pay/cryptoKeys/card";
 const RING: &str = "projects/keys-prod/locations/europe-west3/keyRings/pay";
@@ -395,8 +395,11 @@ fn a_key_has_one_name_wherever_it_stands_in_the_entry() {
         "crypto_key_id": "card", "crypto_key_version_id": "2"}});
     let key = mapped(&labelled).key;
     assert_eq!((key.id.as_deref(), key.version.as_deref()), (Some(KEY), Some("2")));
-    labelled["protoPayload"]["resourceName"] = json!(KEY.replace("keys-prod", "123456"));
+    let by_number = KEY.replace("keys-prod", "123456");
+    labelled["protoPayload"]["resourceName"] = json!(by_number);
     assert_eq!(mapped(&labelled).key.id.as_deref(), Some(KEY));
+    labelled["resource"]["labels"]["key_ring_id"] = json!("another");
+    assert_eq!(mapped(&labelled).key.id, Some(by_number));
     let mut used = entry("Encrypt", KEY, json!({ "name": KEY }));
     used["protoPayload"]["response"] = json!({"name": format!("{KEY}/cryptoKeyVersions/9")});
     assert_eq!(mapped(&used).key.version.as_deref(), Some("9"));
@@ -426,6 +429,10 @@ fn an_import_is_told_apart_from_generated_material() {
     assert_eq!(event.action, Action::ImportPrepare);
     assert_eq!(event.target, Some(format!("{RING}/importJobs/j")));
     assert_eq!(event.details["import_method"], "RSA_OAEP_4096_SHA256_AES_256");
+    assert_eq!(
+        (event.key, &event.details["import_protection"]),
+        (KeyRef::default(), &json!("HSM"))
+    );
 }
 
 #[test]
@@ -452,6 +459,9 @@ fn a_grant_to_anybody_is_public_and_the_delta_tells_what_is_new() {
     assert_eq!(whole(json!(["allUsers", "user:a@x.org"]))["public"], true);
     assert_eq!(whole(json!(["user:a@x.org"]))["public"], false);
     assert_eq!(whole(json!(["user:a@x.org"]))["policy_members"], json!(["user:a@x.org"]));
+
+    let emptied = mapped(&entry("SetIamPolicy", KEY, json!({"policy": {}}))).details;
+    assert_eq!(emptied["public"], false);
 
     let mut record = entry("SetIamPolicy", KEY, policy(json!(["allUsers", "user:b@x.org"])));
     record["protoPayload"]["serviceData"] = json!({"policyDelta": {"bindingDeltas": [
