@@ -8,3 +8,4 @@ pub mod keyvault;
 mod record;
 mod resource;
 mod rotation;
+mod vault;

@@ -10,8 +10,9 @@
 //!   the record names a version that the request did not name and does not say that this version
 //!   is older than the call; else `key.rotation.request`. What the service logs there is
 //!   documented nowhere, so rules should also ask that the version is new to the key.
-//! - Provider's own facts keep their spelling in the details (`appid`, `httpStatusCode`,
-//!   `enableSoftDelete`, …); `vault`, `notification`, `scheduled` and `rotates` are ours.
+//! - Details: the provider's facts in snake case (`appid`, `http_status_code`, `enabled`,
+//!   `enable_purge_protection`, `soft_delete_retention_in_days`, …); of ours are `vault`,
+//!   `notification`, `notice`, `scheduled`, `rotation_enabled`, `rotation_period_days`.
 
 mod operations;
 
@@ -25,33 +26,32 @@ use super::identity;
 use super::record::{Record, flag, integer, ip, member, small, text, unpacked};
 use super::resource::{Holder, ObjectKind, Resource, VaultObject, VaultUri};
 use super::rotation::RotationPolicy;
-use crate::event::{
-    Action, ActorKind, Event, Format, KeyRef, Origin, Outcome, Protection, Provider,
-};
+use super::vault;
+use crate::event::{Action, ActorKind, Event, Format, KeyRef, Origin, Outcome, Provider};
 
 const TIME: &[&str] = &["time", "TimeGenerated"];
 const RESOURCE: &[&str] = &["resourceId", "_ResourceId"];
 
 /// Facts that go to the details as they are.
-const FACTS: &[&str] = &[
-    "httpStatusCode",
-    "resultSignature",
-    "algorithm",
-    "isRbacAuthorized",
-    "isAccessPolicyMatch",
-    "appliedAssignmentId",
-    "tlsVersion",
-    "trustedService",
-    "addressAuthorizationType",
+const FACTS: &[(&str, &str)] = &[
+    ("httpStatusCode", "http_status_code"),
+    ("resultSignature", "result_signature"),
+    ("algorithm", "algorithm"),
+    ("isRbacAuthorized", "is_rbac_authorized"),
+    ("isAccessPolicyMatch", "is_access_policy_match"),
+    ("appliedAssignmentId", "applied_assignment_id"),
+    ("tlsVersion", "tls_version"),
+    ("trustedService", "trusted_service"),
+    ("addressAuthorizationType", "address_authorization_type"),
 ];
 
-/// Properties of a vault that `VaultPut` and `VaultPatch` log.
-const VAULT_FACTS: &[&str] = &[
-    "enableSoftDelete",
-    "softDeleteRetentionInDays",
-    "enablePurgeProtection",
-    "enableRbacAuthorization",
-    "publicNetworkAccess",
+/// Attributes of a key that go to the details.
+const ATTRIBUTES: &[(&str, &str)] = &[
+    ("enabled", "enabled"),
+    ("exp", "exp"),
+    ("nbf", "nbf"),
+    ("exportable", "exportable"),
+    ("hsmPlatform", "hsm_platform"),
 ];
 
 /// Endings of the operations that only say what Event Grid was told.
@@ -260,19 +260,9 @@ fn key(record: &Record<'_>, object: VaultObject, holder: Holder) -> KeyRef {
         id: Some(object.id),
         version: object.version,
         spec,
-        protection: protection(kind, holder),
+        protection: vault::protection(kind, holder),
         ..KeyRef::default()
     }
-}
-
-/// Where a key of this type is kept: key types of HSMs end in `-HSM` ("About keys"); a Managed
-/// HSM holds no others.
-pub(super) fn protection(kind: Option<&str>, holder: Holder) -> Option<Protection> {
-    if holder.is_hsm() {
-        return Some(Protection::Hsm);
-    }
-    let kind = kind?.to_ascii_uppercase();
-    Some(if kind.ends_with("-HSM") { Protection::Hsm } else { Protection::Software })
 }
 
 fn set_action(event: &mut Event, record: &Record<'_>, uris: &Uris) {
@@ -347,28 +337,25 @@ fn read_only(action: Action) -> Option<bool> {
 }
 
 fn set_details(event: &mut Event, record: &Record<'_>) {
-    for name in FACTS {
-        event.detail(name, record.fact(name).and_then(small));
+    for (name, detail) in FACTS {
+        event.detail(detail, record.fact(name).and_then(small));
     }
-    for name in ["enabled", "exp", "nbf", "hsmPlatform", "exportable"] {
-        event.detail(name, attribute(record, name));
+    for (name, detail) in ATTRIBUTES {
+        event.detail(detail, attribute(record, name));
     }
     let inner = record.fact("properties").map(unpacked);
-    let vault = |name: &str| {
+    let find = |name: &str| {
         let nested = inner.as_deref().and_then(|inner| member(inner, name));
         nested.or_else(|| record.fact(name)).cloned()
     };
-    for name in VAULT_FACTS {
-        event.detail(name, vault(name).as_ref().and_then(small));
+    for (detail, value) in vault::settings(find) {
+        event.detail(detail, value);
     }
-    let networks = vault("networkAcls");
-    let default = networks.as_ref().and_then(|acls| member(acls, "defaultAction")).and_then(small);
-    event.detail("networkAclsDefaultAction", default);
     if event.action == Action::KeyRotationChange {
         if let Some(policy) = RotationPolicy::find(record.properties(), 3) {
-            event.detail("rotates", policy.rotates);
-            event.detail("rotationPeriodInDays", policy.period_days);
-            event.detail("lifetimeActions", policy.actions);
+            event.detail("rotation_enabled", policy.rotates);
+            event.detail("rotation_period_days", policy.period_days);
+            event.detail("lifetime_actions", policy.actions);
         }
     }
 }
@@ -376,6 +363,7 @@ fn set_details(event: &mut Event, record: &Record<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Protection;
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -454,7 +442,7 @@ mod tests {
         assert_eq!(event.read_only, Some(false));
         assert_eq!(event.details["appid"], "a-cli");
         assert_eq!(event.details["vault"], VAULT.to_ascii_lowercase());
-        assert_eq!(event.details["hsmPlatform"], "2");
+        assert_eq!(event.details["hsm_platform"], "2");
         assert_eq!(event.hsm_id, None);
     }
 
@@ -541,9 +529,9 @@ mod tests {
             {"trigger": {"timeAfterCreate": "P90D"}, "action": {"type": "Rotate"}}]}});
         let event = of("KeyRotationPolicySet", &policy);
         assert_eq!(event.action, Action::KeyRotationChange);
-        assert_eq!(event.details["rotates"], true);
-        assert_eq!(event.details["rotationPeriodInDays"], 90);
-        assert!(!of("KeyRotationPolicySet", &json!({})).details.contains_key("rotates"));
+        assert_eq!(event.details["rotation_enabled"], true);
+        assert_eq!(event.details["rotation_period_days"], 90);
+        assert!(!of("KeyRotationPolicySet", &json!({})).details.contains_key("rotation_enabled"));
     }
 
     #[test]
@@ -596,9 +584,9 @@ mod tests {
         for properties in [flat, nested] {
             let event = of("VaultPatch", &properties);
             assert_eq!(event.action, Action::VaultUpdate);
-            assert_eq!(event.details["softDeleteRetentionInDays"], 7);
-            assert_eq!(event.details["enablePurgeProtection"], false);
-            assert_eq!(event.details["networkAclsDefaultAction"], "Deny");
+            assert_eq!(event.details["soft_delete_retention_in_days"], 7);
+            assert_eq!(event.details["enable_purge_protection"], false);
+            assert_eq!(event.details["network_acls_default_action"], "Deny");
             assert_eq!(event.target, Some(VAULT.to_ascii_lowercase()));
             assert_eq!(event.key.id, None);
         }
