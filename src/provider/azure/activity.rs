@@ -19,6 +19,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 pub use operations::{DATA_ACTIONS, OPERATIONS, Operation};
+pub(super) use subject::is_enabled_audit;
 
 use super::super::json::object;
 use super::super::{Context, Mapped, Reject};
@@ -163,7 +164,7 @@ impl Draft {
         event.account = account;
         let location = record.first(&["location"]).map(str::to_ascii_lowercase);
         event.region = resource.location.clone().or(location).or_else(|| context.region.clone());
-        event.native_action = name.to_owned();
+        name.clone_into(&mut event.native_action);
         for (field, detail) in
             [("correlationId", "correlation_id"), ("operationId", "operation_id")]
         {

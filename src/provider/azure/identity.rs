@@ -78,7 +78,7 @@ pub(super) fn actor(claims: &Value) -> Actor {
     }
 }
 
-fn find<'v>(claims: &'v Value, places: Places) -> Option<&'v str> {
+fn find(claims: &Value, places: Places) -> Option<&str> {
     places.iter().find_map(|path| claims.text(path))
 }
 

@@ -115,7 +115,7 @@ pub fn map(raw: &str, context: &Context) -> Result<Mapped, Reject> {
     event.account = account;
     event.region =
         record.first(&["location"]).map(str::to_ascii_lowercase).or_else(|| context.region.clone());
-    event.native_action = name.to_owned();
+    name.clone_into(&mut event.native_action);
     set_outcome(&mut event, &record);
     set_actor(&mut event, &record);
     let uris = Uris::of(&record);
@@ -351,12 +351,12 @@ fn set_details(event: &mut Event, record: &Record<'_>) {
     for (detail, value) in vault::settings(find) {
         event.detail(detail, value);
     }
-    if event.action == Action::KeyRotationChange {
-        if let Some(policy) = RotationPolicy::find(record.properties(), 3) {
-            event.detail("rotation_enabled", policy.rotates);
-            event.detail("rotation_period_days", policy.period_days);
-            event.detail("lifetime_actions", policy.actions);
-        }
+    let is_policy = event.action == Action::KeyRotationChange;
+    let policy = RotationPolicy::find(record.properties(), 3).filter(|_| is_policy);
+    if let Some(policy) = policy {
+        event.detail("rotation_enabled", policy.rotates);
+        event.detail("rotation_period_days", policy.period_days);
+        event.detail("lifetime_actions", policy.actions);
     }
 }
 
