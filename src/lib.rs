@@ -5,4 +5,9 @@
 //! `report`, `ledger` → `store` → `rule` → `pipeline` → `settings` → `cli`.
 
 pub mod event;
+pub mod finding;
+pub mod ledger;
 pub mod provider;
+pub mod report;
+#[cfg(feature = "engine")]
+pub mod store;
