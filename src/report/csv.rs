@@ -148,3 +148,65 @@ fn facts(facts: &BTreeMap<String, Value>) -> Cow<'static, str> {
         facts.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
     Cow::Owned(Value::Object(object).to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::{filled, sample};
+    use super::*;
+
+    fn written(data: &ReportData) -> Vec<u8> {
+        let mut out = Vec::new();
+        csv(data, &mut out).unwrap();
+        out
+    }
+
+    fn read(bytes: &[u8]) -> Vec<BTreeMap<String, String>> {
+        ::csv::Reader::from_reader(bytes).deserialize().map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn there_is_one_row_for_each_result() {
+        let data = sample();
+        let bytes = written(&data);
+        assert!(bytes.starts_with(b"rule,title,severity,status,waived,reason,message,"));
+        assert!(bytes.ends_with(b"\r\n"));
+        let rows = read(&bytes);
+        assert_eq!(rows.len(), data.assessment.results.len());
+        assert_eq!(rows[0]["rule"], "DC-01");
+        assert_eq!(rows[0]["title"], "No key is destroyed or disabled by one person alone");
+        assert_eq!(rows[0]["period_from"], "2025-01-01T00:00:00Z");
+        assert_eq!(
+            rows[0]["controls"],
+            "nist-800-53r5 AC-3(2) direct fail; pci-dss-4.0.1 3.7.5 supporting fail"
+        );
+        assert_eq!(rows[3]["subject_id"], "", "a rule in error has no subject");
+        assert_eq!(
+            (rows[6]["waived"].as_str(), rows[6]["waiver_expires"].as_str()),
+            ("true", "2026-03-31T00:00:00Z")
+        );
+        assert!(rows[7]["gaps"].ends_with(" * 2025-05-02T00:00:00Z..2025-06-11T09:30:00Z"));
+    }
+
+    #[test]
+    fn a_cell_that_would_run_as_a_formula_is_text() {
+        for text in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1"] {
+            for row in read(&written(&filled(text))) {
+                assert_eq!(row["message"], format!("'{text}"));
+                for (column, cell) in row {
+                    let first = cell.chars().next();
+                    let runs = matches!(first, Some('=' | '+' | '-' | '@' | '\t' | '\r' | '\n'));
+                    assert!(!runs, "{column}: {cell:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn quotes_commas_and_line_breaks_stay_within_their_cell() {
+        let text = "a \"b\", c\r\nd;<script>\0\u{202e}";
+        for row in read(&written(&filled(text))) {
+            assert_eq!(row["message"], text);
+            assert_eq!(row["reason"], text);
+        }
+    }
+}

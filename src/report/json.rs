@@ -300,3 +300,96 @@ impl From<Summary> for SummaryDto {
         Self { pass, fail, undetermined, not_applicable, error, waived }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::{filled, sample};
+    use super::*;
+
+    fn written(data: &ReportData) -> String {
+        let mut out = Vec::new();
+        json(data, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    fn names(value: &Value) -> Vec<&str> {
+        value.as_object().unwrap().keys().map(String::as_str).collect()
+    }
+
+    #[test]
+    fn the_assessment_has_the_members_that_are_promised() {
+        let mut out = Vec::new();
+        assessment_json(&sample().assessment, &mut out).unwrap();
+        assert!(out.ends_with(b"}\n"));
+        let value: Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(names(&value), ["coverage", "results", "run", "schema_version", "summary"]);
+        assert_eq!(value["schema_version"], 1);
+        for member in ["tool_version", "store_version", "as_of", "period", "rules_digest"] {
+            assert!(!value["run"][member].is_null(), "{member}");
+        }
+        assert_eq!(value["run"]["period"]["from"], "2025-01-01T00:00:00Z");
+        assert_eq!(value["run"]["store_version"]["journal"], 412);
+        let promised = [
+            "rule",
+            "severity",
+            "subject",
+            "status",
+            "waived",
+            "reason",
+            "message",
+            "grade",
+            "controls",
+            "evidence",
+            "evidence_count",
+            "facts",
+        ];
+        for result in value["results"].as_array().unwrap() {
+            for member in promised {
+                assert!(result.get(member).is_some(), "{member}");
+            }
+        }
+        assert_eq!(
+            names(&value["results"][0]["subject"]),
+            ["account", "id", "kind", "provider", "region"]
+        );
+        assert_eq!(value["summary"]["fail"], 2);
+        assert_eq!(value["summary"]["waived"], 1);
+    }
+
+    #[test]
+    fn a_control_carries_its_own_verdict_and_why() {
+        let value: Value = serde_json::from_str(&written(&sample())).unwrap();
+        let passed = value["results"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|result| result["rule"] == "ROT-02" && result["status"] == "pass");
+        let control = &passed.unwrap()["controls"][2];
+        assert_eq!(control["framework"], "iso-27001-2022");
+        assert_eq!(control["verdict"], "undetermined");
+        assert!(control["note"].as_str().unwrap().contains("period <= 90d"));
+    }
+
+    #[test]
+    fn the_report_adds_its_sections_to_the_assessment() {
+        let value: Value = serde_json::from_str(&written(&sample())).unwrap();
+        for section in
+            ["keys", "rotations", "operations", "population", "quarantine", "unclassified"]
+        {
+            assert!(!value[section].as_array().unwrap().is_empty(), "{section}");
+        }
+        assert_eq!(value["evidence"].as_array().unwrap().len(), 4);
+        assert_eq!(value["rules"].as_array().unwrap().len(), 5);
+        assert_eq!(value["waivers"][0]["state"], "in_force");
+    }
+
+    #[test]
+    fn any_text_comes_back_as_it_was() {
+        let text = "<script>\"\\\u{0}\u{202e}\r\n</style>";
+        let value: Value = serde_json::from_str(&written(&filled(text))).unwrap();
+        assert_eq!(value["title"], text);
+        assert_eq!(value["results"][0]["message"], text);
+        assert_eq!(value["evidence"][0]["raw"], text);
+        assert_eq!(value["results"][0]["facts"][text], text);
+    }
+}

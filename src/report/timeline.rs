@@ -63,16 +63,33 @@ impl Scale {
     }
 }
 
+/// How wide the page draws an axis, which decides how many words have room on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Axis {
+    /// Over the whole width of a page.
+    Wide,
+    /// Over two thirds of it.
+    Narrow,
+}
+
 /// The axis above time lines: months, years or days, whichever give at most a dozen marks.
-pub(super) fn axis(scale: Scale) -> String {
+pub(super) fn axis(scale: Scale, axis: Axis) -> String {
+    let (class, every, reserve) = match axis {
+        Axis::Wide => ("tick", 1, 52),
+        Axis::Narrow => ("tick large", 2, 72),
+    };
     let mut svg = open(18);
-    for (x, label) in marks(scale.period).into_iter().map(|(time, text)| (scale.x(time), text)) {
-        let anchor = if x > WIDTH - 60 { ("end", x - 3) } else { ("start", x + 3) };
+    for (index, (time, label)) in marks(scale.period).into_iter().enumerate() {
+        let x = scale.x(time);
         push(&mut svg, format_args!(r#"<path class="axis" d="M{x} 0V18"/>"#));
+        if index % every > 0 {
+            continue;
+        }
+        let anchor = if x > WIDTH - reserve { ("end", x - 3) } else { ("start", x + 3) };
         push(
             &mut svg,
             format_args!(
-                r#"<text class="tick" text-anchor="{}" x="{}" y="12">{label}</text>"#,
+                r#"<text class="{class}" text-anchor="{}" x="{}" y="12">{label}</text>"#,
                 anchor.0, anchor.1
             ),
         );
@@ -266,7 +283,7 @@ pub(super) fn verdicts(summary: Summary, height: i64) -> String {
     let total: u128 = parts.iter().map(|(_, count)| u128::from(*count)).sum();
     let present = i64::try_from(parts.iter().filter(|part| part.1 > 0).count()).unwrap_or(0);
     let shared = u128::try_from(WIDTH - present * LEAST).unwrap_or(0);
-    let mut svg = open(height);
+    let mut svg = stretched(height);
     let mut x = 0;
     for (class, count) in parts.into_iter().filter(|part| part.1 > 0) {
         let share = u128::from(count) * shared / total.max(1);
@@ -334,6 +351,13 @@ fn open(height: i64) -> String {
     format!(r#"<svg viewBox="0 0 {WIDTH} {height}" aria-hidden="true" focusable="false">"#)
 }
 
+/// A drawing whose height on the page does not follow its width.
+fn stretched(height: i64) -> String {
+    format!(
+        r#"<svg viewBox="0 0 {WIDTH} {height}" preserveAspectRatio="none" aria-hidden="true" focusable="false">"#
+    )
+}
+
 fn close(mut svg: String) -> String {
     svg.push_str("</svg>");
     svg
@@ -342,4 +366,126 @@ fn close(mut svg: String) -> String {
 fn push(svg: &mut String, text: std::fmt::Arguments<'_>) {
     // Writing to a string cannot fail.
     svg.write_fmt(text).unwrap_or_default();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::sample;
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        format!("{text}T00:00:00Z").parse().unwrap()
+    }
+
+    fn span(from: &str, to: &str) -> Period {
+        Period { from: at(from), to: at(to) }
+    }
+
+    fn year() -> Scale {
+        Scale::new(span("2025-01-01", "2026-01-01"))
+    }
+
+    #[test]
+    fn times_lie_in_proportion_and_never_outside() {
+        let places = ["2024-01-01", "2025-01-01", "2025-07-02", "2026-01-01", "2030-01-01"];
+        let places = places.map(|time| year().x(at(time)));
+        assert_eq!(places, [0, 0, 498, 1000, 1000]);
+    }
+
+    #[test]
+    fn a_period_without_length_or_turned_about_is_no_fault() {
+        for period in [span("2025-01-01", "2025-01-01"), span("2026-01-01", "2025-01-01")] {
+            let scale = Scale::new(period);
+            let mut reading = Reading::default();
+            reading.add(period, false);
+            assert_eq!(reading.strip(scale, at("2025-06-01")).days, 0);
+            axis(scale, Axis::Wide);
+            rotations(scale, &sample().rotations[0], at("2025-06-01"));
+        }
+    }
+
+    #[test]
+    fn all_of_time_is_no_fault() {
+        let ever = Period { from: Timestamp::MIN, to: Timestamp::MAX };
+        let mut reading = Reading::default();
+        reading.add(ever, false);
+        assert!(reading.strip(Scale::new(ever), Timestamp::MAX).days > 36_000);
+        assert!(axis(Scale::new(ever), Axis::Narrow).len() < 20_000);
+    }
+
+    #[test]
+    fn a_day_counts_as_its_worst_hour_does() {
+        let mut reading = Reading::default();
+        reading.add(span("2025-01-01", "2025-01-03"), false);
+        reading.add(
+            Period { from: at("2025-01-03"), to: "2025-01-03T11:00:00Z".parse().unwrap() },
+            false,
+        );
+        reading.add(
+            Period { from: "2025-01-03T11:00:00Z".parse().unwrap(), to: at("2025-01-05") },
+            true,
+        );
+        reading.add(
+            Period { from: "2025-01-05T22:00:00Z".parse().unwrap(), to: at("2025-01-06") },
+            false,
+        );
+        let strip = reading.strip(Scale::new(span("2025-01-01", "2025-01-08")), at("2025-01-07"));
+        assert_eq!(
+            (strip.days, strip.proven, strip.declared, strip.partly),
+            (6, 2, 2, 1),
+            "two proven, two with a declaration, one in part, one unseen; none after as_of"
+        );
+    }
+
+    #[test]
+    fn adjoining_days_are_drawn_as_one() {
+        let mut reading = Reading::default();
+        reading.add(span("2024-01-01", "2027-01-01"), false);
+        let strip = reading.strip(year(), at("2026-01-01"));
+        assert_eq!((strip.days, strip.proven), (365, 365));
+        assert_eq!(strip.svg.matches("<rect").count(), 1);
+    }
+
+    #[test]
+    fn however_many_rotations_the_drawing_stays_small() {
+        let mut line = sample().rotations[0].clone();
+        let first = at("2025-01-01").as_second();
+        line.rotations =
+            (0..200_000).map(|n| Timestamp::from_second(first + n * 150).unwrap()).collect();
+        assert!(rotations(year(), &line, at("2026-01-01")).len() < 100_000);
+    }
+
+    #[test]
+    fn what_is_rare_does_not_vanish_from_a_bar() {
+        let summary = Summary { pass: 1_000_000, fail: 1, ..Summary::default() };
+        let svg = verdicts(summary, 10);
+        assert!(svg.contains(r#"<rect class="fail" x="0" y="0" width="5""#), "{svg}");
+        let all = u64::MAX;
+        let svg = verdicts(
+            Summary {
+                pass: all,
+                fail: all,
+                undetermined: all,
+                not_applicable: all,
+                error: all,
+                waived: all,
+            },
+            10,
+        );
+        assert_eq!(svg.matches("<rect").count(), 6);
+        assert!(!verdicts(Summary::default(), 10).contains("<rect"));
+    }
+
+    #[test]
+    fn an_axis_has_a_dozen_marks_whatever_the_period() {
+        for (from, to) in [
+            ("2025-01-01", "2025-01-02"),
+            ("2025-01-01", "2025-02-15"),
+            ("2025-01-15", "2026-01-15"),
+            ("2015-01-01", "2026-01-01"),
+        ] {
+            let count = marks(span(from, to)).len();
+            assert!((1..=14).contains(&count), "{from}..{to}: {count}");
+        }
+    }
 }

@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use askama::Template;
 
 use super::context::{Capped, Context, event_anchor, finding_anchor, rule_anchor};
+use super::findings::anchored;
 use super::mark::Pill;
 use super::text::{block, set_out};
 use super::{ROWS, filters};
 use crate::event::sha256_hex;
-use crate::finding::{ParamInfo, RuleInfo, RunInfo, Status};
+use crate::finding::{ParamInfo, RuleInfo, RunInfo};
 use crate::report::EvidenceRecord;
 
 /// Most characters of a rule's query.
@@ -97,8 +98,7 @@ impl<'a> Evidence<'a> {
 /// By event: the rule and anchor of each finding or undecided result that names it.
 fn citing<'a>(context: &Context<'a>) -> BTreeMap<&'a str, Vec<(&'a str, String)>> {
     let mut citing: BTreeMap<&str, Vec<(&str, String)>> = BTreeMap::new();
-    let worth = |status| matches!(status, Status::Fail | Status::Undetermined);
-    for result in context.data.assessment.results.iter().filter(|r| worth(r.status)) {
+    for result in anchored(&context.data.assessment.results) {
         for id in &result.evidence {
             citing.entry(id).or_default().push((&result.rule, finding_anchor(result)));
         }

@@ -140,7 +140,8 @@ pub(super) fn stretch(period: Period) -> String {
     format!("{} to {}", end(period.from), end(period.to))
 }
 
-fn end(time: Timestamp) -> String {
+/// One end of a stretch.
+pub(super) fn end(time: Timestamp) -> String {
     let midnight = time.as_second() % 86_400 == 0;
     time.strftime(if midnight { "%Y-%m-%d" } else { "%Y-%m-%d %H:%M:%SZ" }).to_string()
 }

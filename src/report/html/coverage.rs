@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use askama::Template;
 
-use super::context::{Capped, Context, length, region, rule_anchor, stretch};
+use super::context::{Capped, Context, end, length, region, rule_anchor, stretch};
 use super::mark::Pill;
 use super::{ROWS, filters};
 use crate::finding::{Period, Status};
@@ -39,7 +39,8 @@ struct RuleLink<'a> {
 /// A stretch that is not proven read.
 struct GapRow<'a> {
     place: Place<'a>,
-    stretch: String,
+    from: String,
+    to: String,
     length: String,
     detail: &'a str,
     rules: Vec<RuleLink<'a>>,
@@ -82,7 +83,7 @@ impl<'a> Coverage<'a> {
             gaps: Capped::new(gaps(context), ROWS),
             undecided: Capped::new(undecided(context), ROWS),
             ledgers: ledgers(context),
-            axis: timeline::axis(Scale::new(context.period())),
+            axis: timeline::axis(Scale::new(context.period()), timeline::Axis::Narrow),
         }
     }
 }
@@ -141,6 +142,10 @@ fn gaps<'a>(context: &Context<'a>) -> Vec<GapRow<'a>> {
             Place { ledger: &row.ledger, kind: &row.kind, region: region(row.region.as_deref()) };
         gaps.entry((place, row.period)).or_default().0 = row.detail.as_deref().unwrap_or_default();
     }
+    for ledger in unproven(context) {
+        let entry = gaps.entry((unproven_log(ledger), context.period())).or_default();
+        entry.0 = "No coverage is recorded: nothing proves that this log was read.";
+    }
     for result in &assessment.results {
         for gap in &result.gaps {
             let place = Place {
@@ -154,12 +159,25 @@ fn gaps<'a>(context: &Context<'a>) -> Vec<GapRow<'a>> {
     gaps.into_iter()
         .map(|((place, period), (detail, rules))| GapRow {
             place,
-            stretch: stretch(period),
+            from: end(period.from),
+            to: end(period.to),
             length: length(period),
             detail,
             rules: links(rules),
         })
         .collect()
+}
+
+/// Ledgers with events of which no coverage is recorded at all.
+fn unproven<'a>(context: &Context<'a>) -> BTreeSet<&'a str> {
+    let rows = &context.data.assessment.coverage;
+    let covered: BTreeSet<&str> = rows.iter().map(|row| row.ledger.as_str()).collect();
+    let ledgers = context.data.population.iter().map(|row| row.ledger.as_str());
+    ledgers.filter(|ledger| !covered.contains(ledger)).collect()
+}
+
+fn unproven_log(ledger: &str) -> Place<'_> {
+    Place { ledger, kind: "every kind", region: region(None) }
 }
 
 fn undecided<'a>(context: &Context<'a>) -> Vec<Undecided<'a>> {
@@ -199,6 +217,9 @@ fn ledgers<'a>(context: &Context<'a>) -> Capped<Ledger<'a>> {
             let detail = row.detail.as_deref().map(|text| format!(": {text}")).unwrap_or_default();
             stretches.push(format!("{} by {}{detail}", stretch(row.period), row.method));
         }
+    }
+    for ledger in unproven(context) {
+        logs.entry(unproven_log(ledger)).or_default();
     }
     let logs = Capped::new(logs, ROWS);
     let mut ledgers: BTreeMap<&str, Vec<Log<'a>>> = BTreeMap::new();

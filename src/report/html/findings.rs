@@ -7,7 +7,7 @@ use askama::Template;
 use serde_json::Value;
 
 use super::context::{Capped, Cited, Context, finding_anchor, gap_line, rule_anchor};
-use super::mark::{Mark, Pill};
+use super::mark::{Mark, Pill, WAIVED};
 use super::{FINDINGS, ROWS, filters};
 use crate::finding::{ControlVerdict, RuleInfo, RuleResult, Status, Subject};
 
@@ -33,6 +33,8 @@ struct Card<'a> {
     pill: Pill,
     result: &'a RuleResult,
     rule: Option<&'a RuleInfo>,
+    /// What to do; empty for rules in error, whose remedy is another.
+    remediation: &'a str,
     rule_anchor: String,
     events: Capped<Cited<'a>>,
     /// Events beyond those that the result names.
@@ -74,10 +76,7 @@ struct Reason<'a> {
 impl<'a> Findings<'a> {
     pub(super) fn new(context: &Context<'a>) -> Self {
         let results = &context.data.assessment.results;
-        let mut found: Vec<&RuleResult> =
-            results.iter().filter(|r| matches!(r.status, Status::Fail | Status::Error)).collect();
-        // Open before waived, worse before milder; the rules' order within.
-        found.sort_by_key(|r| (r.waived.is_some(), std::cmp::Reverse(r.severity)));
+        let found = found(results);
         let undecided = results.iter().filter(|result| result.status == Status::Undetermined);
         Self {
             count: u64::try_from(found.len()).unwrap_or(u64::MAX),
@@ -89,16 +88,35 @@ impl<'a> Findings<'a> {
     }
 }
 
+/// The failed results: open before waived, worse before milder, the rules' order within.
+fn found(results: &[RuleResult]) -> Vec<&RuleResult> {
+    let mut found: Vec<&RuleResult> =
+        results.iter().filter(|r| matches!(r.status, Status::Fail | Status::Error)).collect();
+    found.sort_by_key(|result| (result.waived.is_some(), std::cmp::Reverse(result.severity)));
+    found
+}
+
+/// The results that stand in this section under an anchor of their own.
+pub(super) fn anchored(results: &[RuleResult]) -> impl Iterator<Item = &RuleResult> {
+    let undecided = results.iter().filter(|result| result.status == Status::Undetermined);
+    found(results).into_iter().take(FINDINGS).chain(undecided.take(FINDINGS))
+}
+
 fn card<'a>(context: &Context<'a>, result: &'a RuleResult) -> Card<'a> {
     let named = u64::try_from(result.evidence.len()).unwrap_or(u64::MAX);
-    let control =
-        |control: &'a ControlVerdict| ControlRow { control, mark: Mark::of(control.verdict) };
+    let control = |control: &'a ControlVerdict| ControlRow {
+        control,
+        mark: if result.waived.is_some() { WAIVED } else { Mark::of(control.verdict) },
+    };
+    let rule = context.rules.get(result.rule.as_str()).copied();
+    let remedy = rule.filter(|_| result.status == Status::Fail);
     Card {
         anchor: finding_anchor(result),
         mark: Mark::of_result(result),
         pill: Pill(result.severity),
         result,
-        rule: context.rules.get(result.rule.as_str()).copied(),
+        rule,
+        remediation: remedy.map_or("", |rule| rule.remediation.as_str()),
         rule_anchor: rule_anchor(&result.rule),
         events: Capped::new(result.evidence.iter().map(|id| context.cite(id)), ON_CARD),
         unnamed: result.evidence_count.saturating_sub(named),

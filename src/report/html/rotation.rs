@@ -23,10 +23,14 @@ pub(super) struct Rotation<'a> {
 
 struct KeyRow<'a> {
     line: &'a RotationLine,
+    /// The alias, else the last part of the identity.
+    name: &'a str,
     /// `None` where the word is no status.
     verdict: Option<Mark>,
     last: Option<Timestamp>,
     svg: String,
+    /// Rotations in the period.
+    count: usize,
     inside: Capped<Timestamp>,
     before: usize,
     late: Capped<(String, String)>,
@@ -44,19 +48,22 @@ impl<'a> Rotation<'a> {
         Self {
             keys: Capped::new(rows, KEYS),
             counts: counts(&summary).into_iter().filter(|(_, count)| *count > 0).collect(),
-            axis: timeline::axis(scale),
+            axis: timeline::axis(scale, timeline::Axis::Wide),
         }
     }
 }
 
 fn row<'a>(context: &Context<'a>, scale: Scale, line: &'a RotationLine) -> KeyRow<'a> {
     let period = context.period();
+    let part = line.key_id.rsplit('/').next().unwrap_or_default();
     let inside = |time: &&Timestamp| **time >= period.from && **time < period.to;
     KeyRow {
         line,
+        name: line.alias.as_deref().unwrap_or(part),
         verdict: Status::parse(&line.status).map(Mark::of),
         last: line.rotations.last().copied(),
         svg: timeline::rotations(scale, line, context.data.assessment.run.as_of),
+        count: line.rotations.iter().filter(inside).count(),
         inside: Capped::new(line.rotations.iter().filter(inside).copied(), WORDS),
         before: line.rotations.iter().filter(|time| **time < period.from).count(),
         late: Capped::new(line.violations.iter().copied().map(words), WORDS),

@@ -40,6 +40,12 @@ struct Owner<'a> {
     inventory: u64,
 }
 
+impl Owner<'_> {
+    fn all(&self) -> u64 {
+        self.both + self.inventory + self.events
+    }
+}
+
 impl<'a> Scope<'a> {
     pub(super) fn new(context: &Context<'a>) -> Self {
         Self {

@@ -35,7 +35,6 @@ struct SeverityRow {
 struct TopFinding<'a> {
     pill: Pill,
     result: &'a RuleResult,
-    title: &'a str,
     anchor: String,
 }
 
@@ -89,7 +88,6 @@ fn top<'a>(context: &Context<'a>) -> Capped<TopFinding<'a>> {
     let line = |result: &'a RuleResult| TopFinding {
         pill: Pill(result.severity),
         result,
-        title: context.rule_title(&result.rule),
         anchor: finding_anchor(result),
     };
     Capped::new(findings.into_iter().map(line), TOP)
