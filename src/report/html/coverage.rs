@@ -88,7 +88,7 @@ impl<'a> Coverage<'a> {
     }
 }
 
-fn links<'a>(rules: BTreeSet<&'a str>) -> Vec<RuleLink<'a>> {
+fn links(rules: BTreeSet<&str>) -> Vec<RuleLink<'_>> {
     rules.into_iter().map(|id| RuleLink { id, anchor: rule_anchor(id) }).collect()
 }
 

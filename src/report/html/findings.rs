@@ -67,7 +67,7 @@ struct Group<'a> {
 }
 
 struct Reason<'a> {
-    reason: &'a str,
+    code: &'a str,
     grade: &'static str,
     count: usize,
     subjects: Capped<Option<&'a Subject>>,
@@ -167,7 +167,7 @@ fn groups<'a>(context: &Context<'a>, status: Status) -> Vec<Group<'a>> {
 }
 
 fn reason<'a>(
-    ((reason, grade), subjects): ((&'a str, &'static str), Vec<Option<&'a Subject>>),
+    ((code, grade), subjects): ((&'a str, &'static str), Vec<Option<&'a Subject>>),
 ) -> Reason<'a> {
-    Reason { reason, grade, count: subjects.len(), subjects: Capped::new(subjects, SUBJECTS) }
+    Reason { code, grade, count: subjects.len(), subjects: Capped::new(subjects, SUBJECTS) }
 }
