@@ -363,15 +363,4 @@ mod tests {
             matches!(error, ReportError::Write(cause) if cause.kind() == std::io::ErrorKind::StorageFull)
         );
     }
-
-    #[test]
-    #[ignore = "writes the sample for looking at"]
-    fn write_sample() {
-        std::fs::write("/tmp/report-sample.html", written(&sample())).unwrap();
-        std::fs::write(
-            "/tmp/report-hostile.html",
-            written(&filled(&format!("{}{}", HOSTILE.concat(), "x".repeat(5000)))),
-        )
-        .unwrap();
-    }
 }

@@ -23,6 +23,14 @@ pub fn field(value: impl Display, _: &dyn Values) -> Result<String> {
     Ok(one_line(&value.to_string(), FIELD))
 }
 
+/// Text that a person wrote over several lines, as one paragraph.
+#[askama::filter_fn]
+pub fn prose(value: impl Display, _: &dyn Values) -> Result<String> {
+    let text = value.to_string();
+    let words: Vec<&str> = text.split_ascii_whitespace().collect();
+    Ok(one_line(&words.join(" "), FIELD))
+}
+
 /// A field that may be absent: a dash then.
 #[askama::filter_fn]
 pub fn or_dash(value: &Option<String>, _: &dyn Values) -> Result<String> {
