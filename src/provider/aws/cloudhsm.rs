@@ -694,13 +694,3 @@ mod tests {
         }
     }
 }
-
-/// Whether a line begins a block.
-pub fn is_block_start(line: &str) -> bool {
-    line.contains("Time: ")
-}
-
-/// Whether a text is a block.
-pub fn looks_like(text: &str) -> bool {
-    text.contains("Time: ")
-}
