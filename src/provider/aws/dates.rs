@@ -57,7 +57,7 @@ pub(crate) fn java_date(text: &str) -> Option<Timestamp> {
         text.split(|c: char| c == ',' || c.is_whitespace()).filter(|token| !token.is_empty());
     let month = month_number(tokens.next()?)?;
     let day = digits(tokens.next()?)?;
-    let year = i16::from_str_radix(tokens.next().filter(|year| year.len() == 4)?, 10).ok()?;
+    let year = tokens.next().filter(|year| year.len() == 4)?.parse().ok()?;
     let (hour, minute, second) = clock(tokens.next()?)?;
     let hour = match tokens.next() {
         None => hour,
