@@ -6,5 +6,6 @@
 
 pub mod event;
 pub mod finding;
+pub mod ledger;
 pub mod provider;
 pub mod report;
