@@ -9,3 +9,5 @@ pub mod finding;
 pub mod ledger;
 pub mod provider;
 pub mod report;
+#[cfg(feature = "engine")]
+pub mod rule;

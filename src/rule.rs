@@ -33,7 +33,7 @@ pub use error::{FileProblem, RuleError};
 pub use fixture::{FixtureOutcome, run_fixtures};
 pub use header::RuleHeader;
 pub use json::to_json;
-pub use param::{Param, ParamOverride};
+pub use param::{Param, ParamOverride, Params};
 pub use sandbox::Limits;
 pub use session::{Frame, Session};
 pub use set::{Rule, RuleSet, View};

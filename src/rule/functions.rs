@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array as _, ArrayRef, BooleanArray, Int64Array, StringArray};
+use datafusion::arrow::array::{ArrayRef, BooleanArray, Int64Array, StringArray};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::cast::as_string_array;
 use datafusion::common::{Result, exec_err};
@@ -91,17 +91,17 @@ fn pairwise(kind: Kind, text: &StringArray, argument: &StringArray) -> ArrayRef 
         Kind::JsonInt => Arc::new(
             pairs.map(|pair| found(pair).as_ref().and_then(whole_number)).collect::<Int64Array>(),
         ),
-        Kind::JsonBool => {
-            Arc::new(pairs.map(|pair| found(pair).as_ref().and_then(flag)).collect::<BooleanArray>())
-        }
+        Kind::JsonBool => Arc::new(
+            pairs.map(|pair| found(pair).as_ref().and_then(flag)).collect::<BooleanArray>(),
+        ),
         Kind::GlobMatch => Arc::new(
             pairs
                 .map(|pair| pair.map(|(text, pattern)| glob(text, pattern)))
                 .collect::<BooleanArray>(),
         ),
-        Kind::JsonText | Kind::CaseFold => {
-            Arc::new(pairs.map(|pair| found(pair).as_ref().and_then(plain)).collect::<StringArray>())
-        }
+        Kind::JsonText | Kind::CaseFold => Arc::new(
+            pairs.map(|pair| found(pair).as_ref().and_then(plain)).collect::<StringArray>(),
+        ),
     }
 }
 
@@ -182,15 +182,32 @@ mod tests {
     #[test]
     fn a_star_stands_for_any_run() {
         for (text, pattern) in [
-            ("", ""), ("", "*"), ("abc", "abc"), ("abc", "*"), ("abc", "a*"), ("abc", "*c"),
-            ("abc", "a*c"), ("ac", "a*c"), ("abcbc", "a*bc"), ("a.b", "a.b"), ("xaybz", "*a*b*"),
-            ("aab", "*ab"), ("a[b", "a[*"), ("ééx", "é*x"),
+            ("", ""),
+            ("", "*"),
+            ("abc", "abc"),
+            ("abc", "*"),
+            ("abc", "a*"),
+            ("abc", "*c"),
+            ("abc", "a*c"),
+            ("ac", "a*c"),
+            ("abcbc", "a*bc"),
+            ("a.b", "a.b"),
+            ("xaybz", "*a*b*"),
+            ("aab", "*ab"),
+            ("a[b", "a[*"),
+            ("ééx", "é*x"),
         ] {
             assert!(glob(text, pattern), "{text} {pattern}");
         }
         for (text, pattern) in [
-            ("abc", ""), ("abc", "ab"), ("abc", "A*"), ("a", "a*a"), ("abc", "*b"), ("ab", "a?"),
-            ("ba", "*a*b*"), ("aXb", "a.b"),
+            ("abc", ""),
+            ("abc", "ab"),
+            ("abc", "A*"),
+            ("a", "a*a"),
+            ("abc", "*b"),
+            ("ab", "a?"),
+            ("ba", "*a*b*"),
+            ("aXb", "a.b"),
         ] {
             assert!(!glob(text, pattern), "{text} {pattern}");
         }

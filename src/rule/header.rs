@@ -442,10 +442,17 @@ SELECT 1
 
     #[test]
     fn a_parameter_may_not_take_a_name_that_is_given() {
-        for bad in ["as_of = 1", "period_from = 1", "period = \"1d\", period_days = 3", "Bad = 1",
-            "when = 2020-01-01", "mixed = [1]"]
-        {
-            let text = GOOD.replace("grace = \"7d\"", bad).replace("period = \"365d\", ", "")
+        for bad in [
+            "as_of = 1",
+            "period_from = 1",
+            "period = \"1d\", period_days = 3",
+            "Bad = 1",
+            "when = 2020-01-01",
+            "mixed = [1]",
+        ] {
+            let text = GOOD
+                .replace("grace = \"7d\"", bad)
+                .replace("period = \"365d\", ", "")
                 .replace("requires = \"period <= 365d\"\n", "");
             assert!(read_rule("a.sql", &text).is_err(), "{bad}");
         }

@@ -235,9 +235,7 @@ mod tests {
             ("count".to_owned(), Param::Int(3)),
             ("names".to_owned(), Param::Texts(vec!["a".to_owned()])),
         ]);
-        let set = |text: &str| {
-            resolve("R-1", &defaults, &[ParamOverride::parse(text).unwrap()])
-        };
+        let set = |text: &str| resolve("R-1", &defaults, &[ParamOverride::parse(text).unwrap()]);
         assert_eq!(set("R-1.period=90d").unwrap()["period"].as_written(), "90d");
         assert_eq!(set("r-1.count=-4").unwrap()["count"], Param::Int(-4));
         assert_eq!(set("R-1.names=x, y").unwrap()["names"].as_written(), "x,y");

@@ -105,8 +105,11 @@ impl Comparison {
             .get(name)
             .ok_or_else(|| format!("the condition names `{name}`, which is not a parameter"))?;
         let order = compare(value, &self.bound).ok_or_else(|| {
-            format!("`{name}` is `{}` and cannot be compared with `{}`", value.as_written(),
-                self.bound.as_written())
+            format!(
+                "`{name}` is `{}` and cannot be compared with `{}`",
+                value.as_written(),
+                self.bound.as_written()
+            )
         })?;
         Ok(match self.operator {
             Operator::AtMost => order != Ordering::Greater,
@@ -153,10 +156,13 @@ mod tests {
     fn a_weaker_parameter_is_named() {
         let note = weakness("period <= 365d and count >= 2", &params()).unwrap();
         assert!(note.contains("period = 400d"), "{note}");
-        for strong in
-            ["period <= 400d", "period<=58w", "count >= 2 and share < 0.6", "strict == true",
-             "share < 1"]
-        {
+        for strong in [
+            "period <= 400d",
+            "period<=58w",
+            "count >= 2 and share < 0.6",
+            "strict == true",
+            "share < 1",
+        ] {
             assert_eq!(weakness(strong, &params()), None, "{strong}");
         }
         for weak in ["period < 400d", "count > 2", "strict == false", "count == 3"] {
@@ -167,8 +173,17 @@ mod tests {
     #[test]
     fn what_cannot_be_read_or_compared_is_an_error() {
         for bad in [
-            "", "period", "period <= ", "<= 365d", "period <= 365", "perod <= 365d",
-            "period <= 365d or count > 1", "count >= 2d", "strict > true", "a b <= 1", "period <= 1y",
+            "",
+            "period",
+            "period <= ",
+            "<= 365d",
+            "period <= 365",
+            "perod <= 365d",
+            "period <= 365d or count > 1",
+            "count >= 2d",
+            "strict > true",
+            "a b <= 1",
+            "period <= 1y",
         ] {
             assert!(check(bad, &params()).is_err(), "{bad}");
         }

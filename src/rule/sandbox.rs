@@ -21,8 +21,8 @@ use datafusion::prelude::{SQLOptions, SessionContext};
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::resolve::resolve_table_references;
 use datafusion::sql::sqlparser::ast::{
-    Expr as SqlExpr, FunctionArguments, Query, Statement as SqlStatement, TableFactor,
-    Visit as _, Visitor,
+    Expr as SqlExpr, FunctionArguments, Query, Statement as SqlStatement, TableFactor, Visit as _,
+    Visitor,
 };
 use futures::StreamExt as _;
 
@@ -92,7 +92,12 @@ impl fmt::Display for QueryError {
 const REFUSED: &[(&[&str], &str)] = &[
     (
         &[
-            "now", "current_timestamp", "current_date", "current_time", "today", "localtime",
+            "now",
+            "current_timestamp",
+            "current_date",
+            "current_time",
+            "today",
+            "localtime",
             "localtimestamp",
         ],
         "the time of a run is `$as_of`",

@@ -57,9 +57,8 @@ impl Session {
     pub fn open(set: &RuleSet, tables: &Tables, frame: Frame) -> Result<Self, RuleError> {
         set.check_overrides(&frame.overrides)?;
         let context = context(frame.limits).map_err(|error| RuleError::Query(error.to_string()))?;
-        let failed = |error: datafusion::error::DataFusionError| {
-            RuleError::Query(error.strip_backtrace())
-        };
+        let failed =
+            |error: datafusion::error::DataFusionError| RuleError::Query(error.strip_backtrace());
         for (name, table) in tables.cut(frame.as_of).map_err(failed)? {
             context.register_table(name, Arc::new(table)).map_err(failed)?;
         }

@@ -14,7 +14,7 @@ use crate::finding::{ParamInfo, RuleInfo};
 use super::error::{FileProblem, RuleError};
 use super::functions::glob;
 use super::header::{RuleHeader, read_rule, read_view};
-use super::param::{Params, ParamOverride, resolve};
+use super::param::{ParamOverride, Params, resolve};
 use super::sandbox;
 
 static EMBEDDED: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/rules");
@@ -153,9 +153,9 @@ impl RuleSet {
 
     /// The rule of this id, whatever its case. The error names the closest one.
     pub fn get(&self, id: &str) -> Result<&Rule, RuleError> {
-        self.rules().find(|rule| rule.header.id.eq_ignore_ascii_case(id)).ok_or_else(|| {
-            RuleError::UnknownRule { asked: id.to_owned(), near: self.near(id) }
-        })
+        self.rules()
+            .find(|rule| rule.header.id.eq_ignore_ascii_case(id))
+            .ok_or_else(|| RuleError::UnknownRule { asked: id.to_owned(), near: self.near(id) })
     }
 
     /// The rules whose id one of the globs matches, whatever their case; all without globs. The
@@ -319,8 +319,7 @@ impl Reading {
             uses: sandbox::tables_named(&sql),
             sql,
         };
-        let before =
-            self.views.insert(name.to_owned(), (view, file.shown.clone(), file.custom));
+        let before = self.views.insert(name.to_owned(), (view, file.shown.clone(), file.custom));
         let before = before.map(|(_, shown, custom)| (shown, custom));
         self.replace(file, before, &format!("view {name}"));
     }
