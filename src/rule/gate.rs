@@ -250,3 +250,184 @@ pub(super) fn describe(gaps: &[Gap]) -> String {
         period.from, period.to
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::finding::Subject;
+
+    fn day(day: i64) -> Timestamp {
+        Timestamp::from_second(day * 86_400).unwrap()
+    }
+
+    fn days(from: i64, to: i64) -> Period {
+        Period { from: day(from), to: day(to) }
+    }
+
+    /// `ledger kind region from to method status`.
+    fn coverage(line: &str) -> Coverage {
+        let words: Vec<&str> = line.split(' ').collect();
+        Coverage {
+            ledger: words[0].to_owned(),
+            kind: words[1].to_owned(),
+            region: Some(words[2].to_owned()).filter(|region| region != "-"),
+            period: days(words[3].parse().unwrap(), words[4].parse().unwrap()),
+            method: words[5].to_owned(),
+            status: words[6].to_owned(),
+            detail: None,
+        }
+    }
+
+    fn verdict(status: Status, region: Option<&str>, absences: &[Period]) -> Verdict {
+        Verdict {
+            subject: Subject {
+                kind: "key".to_owned(),
+                id: "k".to_owned(),
+                provider: "aws".to_owned(),
+                account: Some("1".to_owned()),
+                region: region.map(str::to_owned),
+            },
+            status,
+            reason: "why".to_owned(),
+            message: "Said.".to_owned(),
+            evidence: Vec::new(),
+            evidence_count: 0,
+            inventory_refs: Vec::new(),
+            absences: absences.to_vec(),
+            ledgers: Vec::new(),
+            attested: false,
+            facts: BTreeMap::new(),
+        }
+    }
+
+    fn needs(kinds: &[&str]) -> Needs {
+        Needs::from([("aws".to_owned(), kinds.iter().map(|kind| (*kind).to_owned()).collect())])
+    }
+
+    fn through(verdict: Verdict, kinds: &[&str], rows: &[&str]) -> Gated {
+        let rows: Vec<Coverage> = rows.iter().map(|row| coverage(row)).collect();
+        gate(verdict, &needs(kinds), &CoverageIndex::new(&rows), day(100))
+    }
+
+    fn stretches(gated: &Gated) -> Vec<(i64, i64)> {
+        let day = |time: Timestamp| time.as_second() / 86_400;
+        gated.gaps.iter().map(|gap| (day(gap.period.from), day(gap.period.to))).collect()
+    }
+
+    #[test]
+    fn coverage_may_be_joined_from_pieces() {
+        let pass = || verdict(Status::Pass, Some("r"), &[days(10, 50)]);
+        for (rows, gaps) in [
+            (vec!["aws/1 aws.kms r 0 60 digest covered"], vec![]),
+            (
+                vec![
+                    "aws/1 aws.kms r 0 30 digest covered",
+                    "aws/1 aws.kms - 30 50 sequence covered",
+                ],
+                vec![],
+            ),
+            (
+                vec!["aws/1 aws.kms * 50 60 digest covered", "aws/1 aws.kms * 5 50 digest covered"],
+                vec![],
+            ),
+            (vec![], vec![(10, 50)]),
+            (
+                vec!["aws/1 aws.kms r 0 20 digest covered", "aws/1 aws.kms r 30 40 digest covered"],
+                vec![(20, 30), (40, 50)],
+            ),
+            (vec!["aws/1 aws.kms r 0 60 digest gap"], vec![(10, 50)]),
+            (vec!["aws/1 aws.kms other 0 60 digest covered"], vec![(10, 50)]),
+            (vec!["aws/2 aws.kms r 0 60 digest covered"], vec![(10, 50)]),
+            (vec!["aws/1 aws.cloudtrail r 0 60 digest covered"], vec![(10, 50)]),
+        ] {
+            let gated = through(pass(), &["aws.kms"], &rows);
+            assert_eq!(stretches(&gated), gaps, "{rows:?}");
+            let status = if gaps.is_empty() { Status::Pass } else { Status::Undetermined };
+            assert_eq!(gated.verdict.status, status, "{rows:?}");
+        }
+    }
+
+    #[test]
+    fn a_gap_turns_every_decided_verdict_and_keeps_what_it_was() {
+        for status in [Status::Pass, Status::Fail, Status::NotApplicable] {
+            let gated = through(verdict(status, Some("r"), &[days(1, 2)]), &["aws.kms"], &[]);
+            assert_eq!(gated.verdict.status, Status::Undetermined);
+            assert_eq!(gated.verdict.reason, "coverage_gap");
+            assert_eq!(gated.verdict.facts["verdict_without_gap"], format!("{status}: why"));
+            assert!(gated.verdict.message.contains("1970-01-02"), "{}", gated.verdict.message);
+        }
+        let undetermined = verdict(Status::Undetermined, Some("r"), &[days(1, 2)]);
+        let gated = through(undetermined, &["aws.kms"], &[]);
+        assert_eq!((gated.verdict.reason.as_str(), gated.gaps.len()), ("why", 1));
+    }
+
+    #[test]
+    fn absences_end_at_as_of_and_empty_ones_do_not_count() {
+        let covered = ["aws/1 aws.kms r 0 100 digest covered"];
+        let later = verdict(Status::Pass, Some("r"), &[days(50, 200), days(150, 160), days(9, 9)]);
+        assert_eq!(through(later, &["aws.kms"], &covered).verdict.status, Status::Pass);
+        let backward = verdict(Status::Pass, Some("r"), &[days(9, 3)]);
+        let gated = through(backward, &["aws.kms"], &[]);
+        assert_eq!((gated.verdict.status, gated.rests_on_absence), (Status::Pass, false));
+    }
+
+    #[test]
+    fn every_kind_that_is_needed_must_be_covered() {
+        let rows = ["aws/1 aws.kms r 0 100 digest covered"];
+        let pass = verdict(Status::Pass, Some("r"), &[days(1, 2)]);
+        let gated = through(pass, &["aws.kms", "aws.cloudtrail"], &rows);
+        assert_eq!(gated.gaps[0].kind, "aws.cloudtrail");
+    }
+
+    #[test]
+    fn a_rule_that_names_no_log_can_prove_no_absence() {
+        let rows = ["aws/1 aws.kms r 0 100 digest covered"];
+        for kinds in [&[][..], &["aws.cloudhsm.audit"]] {
+            let gated = through(verdict(Status::Pass, Some("r"), &[days(1, 2)]), kinds, &rows);
+            assert_eq!(gated.verdict.reason, "coverage_not_declared");
+            assert_eq!(gated.verdict.status, Status::Undetermined);
+        }
+    }
+
+    #[test]
+    fn a_subject_without_region_needs_every_region_that_is_known() {
+        let pass = || verdict(Status::Pass, None, &[days(1, 2)]);
+        let east = "aws/1 aws.kms east 0 100 digest covered";
+        let west = "aws/1 aws.kms west 0 100 digest covered";
+        let half = "aws/1 aws.kms west 0 1 digest covered";
+        let status = |rows: &[&str]| through(pass(), &["aws.kms"], rows).verdict.status;
+        assert_eq!(status(&[east, west]), Status::Pass);
+        assert_eq!(status(&[east, half]), Status::Undetermined);
+        assert_eq!(status(&["aws/1 aws.kms - 0 100 digest covered", half]), Status::Pass);
+        assert_eq!(status(&[]), Status::Undetermined);
+    }
+
+    #[test]
+    fn an_hsm_is_judged_on_its_own_ledgers() {
+        let mut pass = verdict(Status::Pass, Some("r"), &[days(1, 2)]);
+        pass.ledgers = vec!["aws/cloudhsm/hsm-a".to_owned(), "aws/1".to_owned()];
+        let rows = [
+            "aws/cloudhsm/hsm-a aws.cloudhsm.audit - 0 100 sequence covered",
+            "aws/1 aws.kms r 0 100 digest covered",
+        ];
+        let kinds = ["aws.cloudhsm.audit", "aws.kms"];
+        assert_eq!(through(pass.clone(), &kinds, &rows).verdict.status, Status::Pass);
+        let gated = through(pass, &kinds, &rows[1..]);
+        assert_eq!(gated.gaps[0].ledger, "aws/cloudhsm/hsm-a");
+    }
+
+    #[test]
+    fn declared_coverage_is_told_apart_and_yields_to_a_proven_gap() {
+        let pass = || verdict(Status::Pass, Some("r"), &[days(10, 50)]);
+        let declared = "aws/1 aws.kms r 0 100 declared covered";
+        let gated = through(pass(), &["aws.kms"], &[declared]);
+        assert!(gated.declared && gated.rests_on_absence);
+        let proven = "aws/1 aws.kms r 0 100 digest covered";
+        assert!(!through(pass(), &["aws.kms"], &[declared, proven]).declared);
+        let gap = "aws/1 aws.kms r 20 30 digest gap";
+        let gated = through(pass(), &["aws.kms"], &[declared, gap]);
+        assert_eq!(stretches(&gated), [(20, 30)]);
+        let gated = through(pass(), &["aws.kms"], &[proven, gap]);
+        assert_eq!(gated.verdict.status, Status::Pass);
+    }
+}
