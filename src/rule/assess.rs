@@ -349,3 +349,6 @@ fn controls(controls: &[Control], params: &Params, status: Status) -> Vec<Contro
     };
     controls.iter().map(verdict).collect()
 }
+
+#[cfg(test)]
+mod tests;
