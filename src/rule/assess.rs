@@ -203,7 +203,9 @@ impl Judge<'_> {
         };
         let verdicts = match contract::read(&batches) {
             Ok(verdicts) => verdicts,
-            Err(breach) => return error("contract_broken", breach.message, breach.subject),
+            Err(breach) => {
+                return error("contract_broken", breach.message, breach.subject.map(|own| *own));
+            }
         };
         if verdicts.is_empty() {
             return Ok(vec![plain(rule, &params, self.without_rows(rule))]);

@@ -62,7 +62,7 @@ pub(super) struct Verdict {
 pub(super) struct Breach {
     pub(super) message: String,
     /// The subject whose row breaks it, where one can be named.
-    pub(super) subject: Option<Subject>,
+    pub(super) subject: Option<Box<Subject>>,
 }
 
 impl Breach {
@@ -81,7 +81,7 @@ pub(super) fn read(batches: &[RecordBatch]) -> Result<Vec<Verdict>, Breach> {
                 let Subject { kind, id, .. } = &verdict.subject;
                 return Err(Breach {
                     message: format!("the query gives {kind} `{id}` twice; one row a subject"),
-                    subject: Some(verdict.subject),
+                    subject: Some(Box::new(verdict.subject)),
                 });
             }
             verdicts.push(verdict);
@@ -155,7 +155,7 @@ impl Columns {
             account: text("account"),
             region: text("region"),
         };
-        let breach = |message: String| Breach { message, subject: Some(subject.clone()) };
+        let breach = |message: String| Breach { message, subject: Some(Box::new(subject.clone())) };
         if subject.id.is_empty() || subject.kind.is_empty() {
             return Err(Breach::columns(format!(
                 "row {} has no subject_id or no subject_kind",

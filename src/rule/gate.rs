@@ -77,12 +77,11 @@ impl CoverageIndex {
     ) -> Vec<Gap> {
         let none = Vec::new();
         let rows = self.0.get(&(ledger.to_owned(), kind.to_owned())).unwrap_or(&none);
+        let seen: BTreeSet<&str> = rows.iter().filter_map(region_of).collect();
         let regions: Vec<Option<&str>> = match region.filter(|region| *region != "*") {
             Some(region) => vec![Some(region)],
-            None => {
-                let seen: BTreeSet<&str> = rows.iter().filter_map(|row| region_of(row)).collect();
-                if seen.is_empty() { vec![None] } else { seen.into_iter().map(Some).collect() }
-            }
+            None if seen.is_empty() => vec![None],
+            None => seen.into_iter().map(Some).collect(),
         };
         let gap = |region: Option<&str>, period| Gap {
             ledger: ledger.to_owned(),

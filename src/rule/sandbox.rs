@@ -64,7 +64,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { memory: 1 << 30, time: Duration::from_secs(60), rows: 1_000_000 }
+        Self { memory: 1 << 30, time: Duration::from_mins(1), rows: 1_000_000 }
     }
 }
 

@@ -6,7 +6,6 @@ use std::path::Path;
 
 use datafusion::common::utils::datafusion_strsim::levenshtein;
 use include_dir::{Dir, include_dir};
-use sha2::{Digest as _, Sha256};
 
 use crate::event::sha256_hex;
 use crate::finding::{ParamInfo, RuleInfo};
@@ -227,7 +226,7 @@ impl RuleSet {
 fn embedded(folder: &Dir<'static>, files: &mut Vec<SourceFile>) {
     for file in folder.files() {
         let path = file.path().to_string_lossy().replace('\\', "/");
-        if path.ends_with(".sql") {
+        if file.path().extension().is_some_and(|own| own == "sql") {
             let text = String::from_utf8_lossy(file.contents()).into_owned();
             files.push(SourceFile { shown: format!("rules/{path}"), path, text, custom: false });
         }
@@ -384,14 +383,14 @@ impl Reading {
             .map(|file| (file.path.as_str(), file.text.as_str()))
             .collect();
         sorted.sort_unstable();
-        let mut hasher = Sha256::new();
+        let mut all = Vec::new();
         for (path, text) in sorted {
             // Lengths first, so that no two lists of files give the same bytes.
-            hasher.update(format!("{} {}\n", path.len(), text.len()).as_bytes());
-            hasher.update(path.as_bytes());
-            hasher.update(text.as_bytes());
+            all.extend_from_slice(format!("{} {}\n", path.len(), text.len()).as_bytes());
+            all.extend_from_slice(path.as_bytes());
+            all.extend_from_slice(text.as_bytes());
         }
-        hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        sha256_hex(&all)
     }
 }
 
