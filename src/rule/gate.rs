@@ -25,7 +25,20 @@ const HSM_LEDGER: &str = "aws/cloudhsm/";
 pub(super) type Needs = BTreeMap<String, Vec<String>>;
 
 /// Coverage by ledger and kind.
-pub(super) struct CoverageIndex(BTreeMap<(String, String), Vec<Coverage>>);
+pub(super) struct CoverageIndex(BTreeMap<String, BTreeMap<String, Log>>);
+
+/// What is known of one ledger and kind.
+#[derive(Default)]
+struct Log {
+    /// Every region that any row names.
+    regions: BTreeSet<String>,
+    proven: Stretches,
+    declared: Stretches,
+    missing: Stretches,
+}
+
+/// Stretches by region, `None` for all regions; in order, and joined where they touch.
+type Stretches = BTreeMap<Option<String>, Vec<Period>>;
 
 /// Which coverage counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,23 +61,30 @@ pub(super) struct Gated {
 }
 
 impl CoverageIndex {
-    /// Indexes coverage rows.
+    /// Indexes coverage rows. A row that ends before it begins covers nothing.
     pub(super) fn new(rows: &[Coverage]) -> Self {
-        let mut index: BTreeMap<_, Vec<Coverage>> = BTreeMap::new();
+        let mut index = Self(BTreeMap::new());
         for row in rows {
-            index.entry((row.ledger.clone(), row.kind.clone())).or_default().push(row.clone());
+            let kinds = index.0.entry(row.ledger.clone()).or_default();
+            kinds.entry(row.kind.clone()).or_default().add(row);
         }
-        Self(index)
+        for log in index.0.values_mut().flat_map(BTreeMap::values_mut) {
+            for stretches in [&mut log.proven, &mut log.declared, &mut log.missing] {
+                stretches.values_mut().for_each(join);
+            }
+        }
+        index
     }
 
     /// The ledgers of which anything is known for a kind.
-    pub(super) fn ledgers(&self, kind: &str) -> BTreeSet<&str> {
-        self.0.keys().filter(|(_, own)| own == kind).map(|(ledger, _)| ledger.as_str()).collect()
+    pub(super) fn ledgers(&self, kind: &str) -> Vec<&str> {
+        let known = self.0.iter().filter(|(_, kinds)| kinds.contains_key(kind));
+        known.map(|(ledger, _)| ledger.as_str()).collect()
     }
 
     /// The providers of which any coverage is known.
-    pub(super) fn providers(&self) -> BTreeSet<String> {
-        self.0.keys().map(|(ledger, _)| provider_of(ledger).to_owned()).collect()
+    pub(super) fn providers(&self) -> BTreeSet<&str> {
+        self.0.keys().map(|ledger| provider_of(ledger)).collect()
     }
 
     /// The stretches of `period` that are not covered.
@@ -75,13 +95,12 @@ impl CoverageIndex {
         period: Period,
         trust: Trust,
     ) -> Vec<Gap> {
-        let none = Vec::new();
-        let rows = self.0.get(&(ledger.to_owned(), kind.to_owned())).unwrap_or(&none);
-        let seen: BTreeSet<&str> = rows.iter().filter_map(region_of).collect();
+        let nothing = Log::default();
+        let log = self.0.get(ledger).and_then(|kinds| kinds.get(kind)).unwrap_or(&nothing);
         let regions: Vec<Option<&str>> = match region.filter(|region| *region != "*") {
             Some(region) => vec![Some(region)],
-            None if seen.is_empty() => vec![None],
-            None => seen.into_iter().map(Some).collect(),
+            None if log.regions.is_empty() => vec![None],
+            None => log.regions.iter().map(|region| Some(region.as_str())).collect(),
         };
         let gap = |region: Option<&str>, period| Gap {
             ledger: ledger.to_owned(),
@@ -92,7 +111,7 @@ impl CoverageIndex {
         regions
             .into_iter()
             .flat_map(|region| {
-                let open = uncovered(rows, region, period, trust);
+                let open = log.uncovered(region, period, trust);
                 open.into_iter().map(move |stretch| gap(region, stretch))
             })
             .collect()
@@ -109,38 +128,62 @@ pub(super) fn provider_of(ledger: &str) -> &str {
     ledger.split('/').next().unwrap_or(ledger)
 }
 
-fn uncovered(rows: &[Coverage], region: Option<&str>, period: Period, trust: Trust) -> Vec<Period> {
-    let here: Vec<&Coverage> =
-        rows.iter().filter(|row| region_of(row).is_none_or(|own| Some(own) == region)).collect();
-    let covered = |declared: bool| {
-        here.iter()
-            .filter(move |row| row.status == "covered" && (row.method == "declared") == declared)
-    };
-    let unproven = covered(false).fold(vec![period], |open, row| without(&open, row.period));
-    if trust == Trust::Proven {
-        return unproven;
+impl Log {
+    fn add(&mut self, row: &Coverage) {
+        let region = region_of(row).map(str::to_owned);
+        self.regions.extend(region.clone());
+        let kept = match (row.status.as_str(), row.method.as_str()) {
+            ("covered", "declared") => &mut self.declared,
+            ("covered", _) => &mut self.proven,
+            _ => &mut self.missing,
+        };
+        if row.period.from < row.period.to {
+            kept.entry(region).or_default().push(row.period);
+        }
     }
-    let missing: Vec<Period> =
-        here.iter().filter(|row| row.status != "covered").map(|row| row.period).collect();
-    covered(true)
-        .flat_map(|row| missing.iter().fold(vec![row.period], |kept, gap| without(&kept, *gap)))
-        .fold(unproven, |open, declared| without(&open, declared))
+
+    fn uncovered(&self, region: Option<&str>, period: Period, trust: Trust) -> Vec<Period> {
+        let unproven = without(vec![period], &here(&self.proven, region));
+        if trust == Trust::Proven || unproven.is_empty() {
+            return unproven;
+        }
+        let declared = without(here(&self.declared, region), &here(&self.missing, region));
+        without(unproven, &declared)
+    }
 }
 
-/// Takes one stretch out of others.
-fn without(stretches: &[Period], taken: Period) -> Vec<Period> {
-    stretches
-        .iter()
-        .flat_map(|stretch| {
+/// The stretches that hold in a region: its own, and those of all regions.
+fn here(stretches: &Stretches, region: Option<&str>) -> Vec<Period> {
+    let everywhere = stretches.get(&None).into_iter().flatten();
+    let own = region.and_then(|region| stretches.get(&Some(region.to_owned())));
+    let mut all: Vec<Period> = everywhere.chain(own.into_iter().flatten()).copied().collect();
+    join(&mut all);
+    all
+}
+
+/// Orders stretches and joins those that touch or overlap.
+fn join(stretches: &mut Vec<Period>) {
+    stretches.sort_unstable();
+    stretches.dedup_by(|next, kept| {
+        let touches = next.from <= kept.to;
+        if touches {
+            kept.to = kept.to.max(next.to);
+        }
+        touches
+    });
+}
+
+/// Takes stretches out of others.
+fn without(stretches: Vec<Period>, taken: &[Period]) -> Vec<Period> {
+    taken.iter().fold(stretches, |open, taken| {
+        let around = |stretch: Period| {
             [
                 Period { from: stretch.from, to: stretch.to.min(taken.from) },
                 Period { from: stretch.from.max(taken.to), to: stretch.to },
             ]
-        })
-        .filter(|stretch| stretch.from < stretch.to)
-        .collect::<BTreeSet<_>>()
-        .into_iter()
-        .collect()
+        };
+        open.into_iter().flat_map(around).filter(|stretch| stretch.from < stretch.to).collect()
+    })
 }
 
 /// Joins gaps of one ledger, kind and region that touch or overlap.

@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::array::{Array as _, ArrayRef, RecordBatch};
 use datafusion::common::TableReference;
 use datafusion::common::tree_node::{TreeNode as _, TreeNodeRecursion};
 use datafusion::error::DataFusionError;
@@ -53,8 +53,7 @@ static THREADS: LazyLock<Option<Runtime>> = LazyLock::new(|| {
 /// What one query may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Memory for all queries of a session together, in bytes; also the most that one view may
-    /// hold.
+    /// Memory for all queries of a session and the views that it holds, in bytes.
     pub memory: usize,
     /// Time for one query, and for one view.
     pub time: Duration,
@@ -342,7 +341,7 @@ async fn collect(
     while let Some(batch) = stream.next().await {
         let batch = batch?;
         rows += batch.num_rows();
-        bytes += batch.get_array_memory_size();
+        bytes += size(&batch);
         if rows > limits.rows {
             let most = limits.rows;
             return Err(QueryError::limit(format!("the query gives more than {most} rows")));
@@ -359,6 +358,13 @@ async fn collect(
         batches.push(RecordBatch::new_empty(stream.schema()));
     }
     Ok(batches)
+}
+
+/// The bytes that a batch's own rows take: batches may be slices of one buffer, which is not to be
+/// counted for each of them.
+pub(super) fn size(batch: &RecordBatch) -> usize {
+    let column = |column: &ArrayRef| column.to_data().get_slice_memory_size().unwrap_or(0);
+    batch.columns().iter().map(column).sum()
 }
 
 #[cfg(test)]

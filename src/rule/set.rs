@@ -255,6 +255,10 @@ fn read_folder(
     for entry in entries {
         let path = entry.map_err(|error| unreadable(folder, error))?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        // A link to a folder could lead in a circle; hidden entries are copies kept by tools.
+        if name.starts_with('.') || (path.is_dir() && path.is_symlink()) {
+            continue;
+        }
         let inner = if below.is_empty() { name } else { format!("{below}/{name}") };
         if path.is_dir() {
             read_folder(&path, &inner, custom, files)?;

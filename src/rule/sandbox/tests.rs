@@ -214,6 +214,19 @@ async fn a_broken_view_fails_the_queries_that_name_it() {
 }
 
 #[tokio::test]
+async fn the_views_that_a_session_holds_count_as_its_memory() {
+    let limits = Limits { memory: 48 << 20, ..Limits::default() };
+    let period = Period { from: time("2025-01-01T00:00:00Z"), to: time("2026-01-01T00:00:00Z") };
+    let million = "SELECT value FROM range(0, 4000000)";
+    let set = RuleSet::from_texts(&[("views/a.sql", million), ("views/b.sql", million)]);
+    let frame = Frame { as_of: period.to, period, overrides: Vec::new(), limits };
+    let session = Session::open(&set.unwrap(), &Tables::new(), frame).unwrap();
+    session.query("SELECT count(*) FROM a").await.unwrap();
+    assert_eq!(refusal(&session, "SELECT count(*) FROM b").await.reason, "limit_exceeded");
+    session.query("SELECT sum(value) FROM a").await.unwrap();
+}
+
+#[tokio::test]
 async fn an_answer_without_rows_still_has_its_columns() {
     let batches = open().query("SELECT key_id, state FROM keys").await.unwrap();
     assert_eq!((batches.len(), batches[0].num_columns(), batches[0].num_rows()), (1, 2, 0));
