@@ -214,11 +214,13 @@ fn ledgers(verdict: &Verdict) -> Vec<String> {
     vec![format!("{}/{account}", verdict.subject.provider)]
 }
 
-/// The kinds that a rule needs of one ledger.
-fn kinds<'a>(needs: &'a Needs, provider: &str, ledger: &str) -> Vec<&'a str> {
-    let provider = if provider.is_empty() { provider_of(ledger) } else { provider };
-    let fits = |kind: &&str| (*kind == HSM_KIND) == ledger.starts_with(HSM_LEDGER);
-    needs.get(provider).into_iter().flatten().map(String::as_str).filter(fits).collect()
+/// The kinds that a verdict needs of one ledger: its own, else those of its rule.
+fn kinds(needs: &Needs, verdict: &Verdict, ledger: &str) -> Vec<String> {
+    let own = verdict.subject.provider.as_str();
+    let provider = if own.is_empty() { provider_of(ledger) } else { own };
+    let wanted = if verdict.needs.is_empty() { needs.get(provider) } else { Some(&verdict.needs) };
+    let fits = |kind: &&String| (*kind == HSM_KIND) == ledger.starts_with(HSM_LEDGER);
+    wanted.into_iter().flatten().filter(fits).cloned().collect()
 }
 
 /// Passes one verdict through the gate.
@@ -239,11 +241,10 @@ pub(super) fn gate(
         return gated;
     }
     let region = gated.verdict.subject.region.clone();
-    let provider = gated.verdict.subject.provider.clone();
     let mut undeclared = Vec::new();
     let mut unproven = Vec::new();
     for ledger in ledgers(&gated.verdict) {
-        let kinds = kinds(needs, &provider, &ledger);
+        let kinds = kinds(needs, &gated.verdict, &ledger);
         if kinds.is_empty() {
             undeclared.push(ledger.clone());
         }
@@ -337,6 +338,7 @@ mod tests {
             inventory_refs: Vec::new(),
             absences: absences.to_vec(),
             ledgers: Vec::new(),
+            needs: Vec::new(),
             attested: false,
             facts: BTreeMap::new(),
         }
@@ -456,6 +458,15 @@ mod tests {
         assert_eq!(through(pass.clone(), &kinds, &rows).verdict.status, Status::Pass);
         let gated = through(pass, &kinds, &rows[1..]);
         assert_eq!(gated.gaps[0].ledger, "aws/cloudhsm/hsm-a");
+    }
+
+    #[test]
+    fn a_subject_may_need_another_log_than_its_rule_says() {
+        let mut pass = verdict(Status::Pass, Some("r"), &[days(1, 2)]);
+        pass.needs = vec!["aws.cloudtrail".to_owned()];
+        let rows = ["aws/1 aws.cloudtrail r 0 100 digest covered"];
+        assert_eq!(through(pass.clone(), &["aws.kms"], &rows).verdict.status, Status::Pass);
+        assert_eq!(through(pass, &["aws.kms"], &[]).gaps[0].kind, "aws.cloudtrail");
     }
 
     #[test]

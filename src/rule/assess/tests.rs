@@ -145,6 +145,7 @@ async fn a_query_that_breaks_the_contract_is_an_error_that_says_how() {
         (row(&[("absences", "make_array(named_struct('a', 1))")]), "`absences` is"),
         (row(&[("absences", half)]), "lacks an end"),
         (row(&[("attested", "'yes'")]), "`attested` is"),
+        (row(&[("needs", "make_array('aws.everything')")]), "names `aws.everything`"),
         (twice, "key `k` twice"),
         ("SELECT".to_owned(), "t/t.sql: "),
         ("SELECT nothing FROM keys".to_owned(), "nothing"),
