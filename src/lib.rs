@@ -12,4 +12,4 @@ pub mod pipeline;
 pub mod provider;
 pub mod report;
 #[cfg(feature = "engine")]
-pub mod store;
+pub mod rule;
