@@ -3,6 +3,7 @@
 //! Nothing in this module does I/O or reads a clock. An absent fact is `None`, never a guess.
 
 mod action;
+pub mod batch;
 mod canonical;
 mod identity;
 pub mod schema;

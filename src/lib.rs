@@ -6,5 +6,8 @@
 
 pub mod event;
 pub mod finding;
+pub mod ledger;
 pub mod provider;
 pub mod report;
+#[cfg(feature = "engine")]
+pub mod rule;

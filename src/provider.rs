@@ -7,6 +7,7 @@
 pub mod aws;
 pub mod azure;
 pub mod cn;
+pub mod file;
 pub mod gcp;
 pub mod inventory;
 mod json;

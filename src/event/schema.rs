@@ -106,8 +106,10 @@ const JOURNAL_HEAD: &[Column] = &[
     ("event_day", Kind::Date, false, "Partition: day of the event, else of collection"),
 ];
 
-const JOURNAL_TAIL: &[Column] =
-    &[("reason", Kind::Text, true, "Why a record is in quarantine, or what kind of receipt it is")];
+const JOURNAL_TAIL: &[Column] = &[
+    ("reason", Kind::Text, true, "Why a record is in quarantine, or what kind of receipt it is"),
+    ("place", Kind::Text, true, "Place of a quarantined record within its source"),
+];
 
 const QUARANTINE: &[Column] = &[
     ("quarantine_id", Kind::Text, false, "SHA-256 of source, place and record"),

@@ -1,0 +1,495 @@
+//! Cuts a log file into items, one at a time: the elements of a wrapper's list, the items of an
+//! array, JSON values one after the other (one a line, or pretty-printed), or blocks of text.
+//!
+//! What is broken is handed on as [`Piece::Cut`] with its place, and reading goes on behind it
+//! where that is possible: in a file of JSON lines a broken line costs that line alone.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, Read as _};
+
+use super::super::Reason;
+use super::{Limits, text};
+
+/// Where an item begins.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Line, counted from 1.
+    pub line: u64,
+    /// Bytes before it, after unpacking.
+    pub byte: u64,
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "line {}, byte {}", self.line, self.byte)
+    }
+}
+
+/// What stands around the items of a list: its name, and the plain values before it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wrapper {
+    /// The name of the list (`Records`, `events`, …); empty for an array or bare values.
+    pub list: String,
+    /// Text members of the wrapper that stand before the list (`logGroup`, `logStream`, …).
+    pub members: BTreeMap<String, String>,
+}
+
+/// One item.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Piece<'a> {
+    /// A whole JSON value, not yet parsed.
+    Json {
+        /// Its bytes.
+        text: &'a str,
+        /// Where it begins.
+        place: Place,
+        /// What stands around it.
+        wrapper: &'a Wrapper,
+    },
+    /// A block of text.
+    Text {
+        /// Its lines.
+        text: &'a str,
+        /// Where it begins.
+        place: Place,
+    },
+    /// Something that is no whole item.
+    Cut {
+        /// What could be read of it, cut at some thousand bytes.
+        text: String,
+        /// Where it begins.
+        place: Place,
+        /// Why.
+        reason: Reason,
+        /// One sentence.
+        detail: String,
+    },
+}
+
+/// How a file ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Split {
+    /// At its end.
+    Whole,
+    /// The receiver had enough.
+    Stopped,
+    /// Not a shape that logs come in (neither JSON nor a known text).
+    Unknown,
+    /// Nothing in it but white space.
+    Empty,
+}
+
+/// A file that breaks off or cannot be read on; what came before it was handed on.
+#[derive(Debug, thiserror::Error)]
+pub enum SplitError {
+    /// Reading failed: a cut gzip member, a limit, a disk.
+    #[error("reading stopped at {place}")]
+    Read {
+        /// How far it came.
+        place: Place,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The JSON breaks off or its structure is broken.
+    #[error("the file breaks off at {place}: {detail}")]
+    Broken {
+        /// How far it came.
+        place: Place,
+        /// What was expected.
+        detail: String,
+    },
+}
+
+/// The lists that hold records in the exports that are known.
+const LISTS: &[&str] = &["Records", "records", "Events", "events", "logEvents", "value", "entries"];
+
+/// How much of a broken item is kept.
+const CUT_BYTES: usize = 4096;
+
+/// Cuts `reader` into items and hands each to `receive`, which says whether to go on.
+///
+/// # Errors
+/// When reading fails or the file breaks off; the items before that were handed on.
+pub fn split(
+    mut reader: impl BufRead,
+    limits: &Limits,
+    receive: &mut dyn FnMut(Piece<'_>) -> bool,
+) -> Result<Split, SplitError> {
+    let mut head = Vec::new();
+    let outcome = reader.by_ref().take(64 << 10).read_to_end(&mut head);
+    let start = head.iter().position(|byte| !is_space(*byte) && !b"\xef\xbb\xbf".contains(byte));
+    let first = start.and_then(|at| head.get(at)).copied();
+    if let (Err(source), None) = (&outcome, first) {
+        let source = io::Error::new(source.kind(), source.to_string());
+        return Err(SplitError::Read { place: Place::default(), source });
+    }
+    // A failing reader fails again when the items behind its head are asked for.
+    let whole = head.as_slice().chain(reader);
+    match first {
+        None => Ok(Split::Empty),
+        Some(b'{' | b'[') => Splitter::new(whole, limits, receive).run(),
+        Some(_) if text::looks_like(&head) => text::split(whole, limits, receive),
+        Some(_) => Ok(Split::Unknown),
+    }
+}
+
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | 0x1e)
+}
+
+/// Why scanning a value stopped early.
+enum Halt {
+    /// The receiver had enough.
+    Stopped,
+    /// The input ended inside it.
+    End,
+    /// A line ended inside it, in a file of lines.
+    Line,
+    /// A byte stands where it cannot.
+    Odd(u8),
+    /// Reading failed.
+    Read(io::Error),
+}
+
+impl From<io::Error> for Halt {
+    fn from(error: io::Error) -> Self {
+        Self::Read(error)
+    }
+}
+
+struct Splitter<'r, R> {
+    reader: R,
+    limits: &'r Limits,
+    receive: &'r mut dyn FnMut(Piece<'_>) -> bool,
+    /// The item being read; it stops growing at the limit.
+    item: Vec<u8>,
+    /// Whether the item is longer or deeper than allowed.
+    oversize: bool,
+    wrapper: Wrapper,
+    place: Place,
+    began: Place,
+    /// The last byte that was not white space, and whether a line has just begun.
+    last: u8,
+    fresh_line: bool,
+    /// Whether values stand one a line.
+    lines: bool,
+    /// Whether the value being read stands at top level, where a line end can tell a broken one.
+    top: bool,
+}
+
+impl<'r, R: BufRead> Splitter<'r, R> {
+    fn new(reader: R, limits: &'r Limits, receive: &'r mut dyn FnMut(Piece<'_>) -> bool) -> Self {
+        Self {
+            reader,
+            limits,
+            receive,
+            item: Vec::new(),
+            oversize: false,
+            wrapper: Wrapper::default(),
+            place: Place { line: 1, byte: 0 },
+            began: Place::default(),
+            last: b'\n',
+            fresh_line: true,
+            lines: false,
+            top: true,
+        }
+    }
+
+    /// Reads values one after the other until the end.
+    fn run(mut self) -> Result<Split, SplitError> {
+        loop {
+            match self.value() {
+                Ok(true) => {}
+                Ok(false) => return Ok(Split::Whole),
+                Err(Halt::Stopped) => return Ok(Split::Stopped),
+                Err(Halt::Read(source)) => {
+                    self.cut(Reason::Truncated, "the file cannot be read on inside this item");
+                    return Err(SplitError::Read { place: self.place, source });
+                }
+                Err(Halt::End) => {
+                    self.cut(Reason::Truncated, "the file ends inside this item");
+                    let detail = "the file ends inside a value".to_owned();
+                    return Err(SplitError::Broken { place: self.place, detail });
+                }
+                Err(Halt::Line) => {
+                    if !self.cut(Reason::BadJson, "the line ends inside this item") {
+                        return Ok(Split::Stopped);
+                    }
+                }
+                Err(Halt::Odd(byte)) => {
+                    let shown = char::from(byte).escape_default().to_string();
+                    let more = self.cut(Reason::BadJson, &format!("unexpected `{shown}`"));
+                    match (more, self.skip_line()) {
+                        (true, Ok(())) => {}
+                        (false, _) => return Ok(Split::Stopped),
+                        (true, Err(source)) => {
+                            return Err(SplitError::Read { place: self.place, source });
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads one value at top level; `false` at the end of the file.
+    fn value(&mut self) -> Result<bool, Halt> {
+        self.top = true;
+        self.begin();
+        let Some(byte) = self.skip_space()? else { return Ok(false) };
+        self.begin();
+        self.wrapper = Wrapper::default();
+        match byte {
+            b'{' => self.object()?,
+            b'[' => {
+                self.take()?;
+                self.list()?;
+            }
+            odd => return Err(Halt::Odd(odd)),
+        }
+        Ok(true)
+    }
+
+    /// Reads an object at top level: a wrapper's list item by item, else the object as one item.
+    fn object(&mut self) -> Result<(), Halt> {
+        let first_line = self.place.line;
+        let mut wrapped = false;
+        self.take()?;
+        loop {
+            match self.skip_space()? {
+                Some(b'}') => break,
+                Some(b',') => {
+                    self.take()?;
+                }
+                Some(b'"') => {
+                    let from = self.item.len();
+                    self.scan()?;
+                    let name = self.text_from(from);
+                    if self.skip_space()? != Some(b':') {
+                        return self.odd();
+                    }
+                    self.take()?;
+                    wrapped |= self.member(&name, wrapped)?;
+                }
+                _ => return self.odd(),
+            }
+        }
+        self.take()?;
+        if !wrapped {
+            self.lines |= first_line == self.place.line;
+            self.emit()?;
+        }
+        self.begin();
+        Ok(())
+    }
+
+    /// Reads the value of one member of a top-level object; whether it was a list of items.
+    fn member(&mut self, name: &str, wrapped: bool) -> Result<bool, Halt> {
+        let next = self.skip_space()?;
+        if next == Some(b'[') && LISTS.contains(&name) && !wrapped {
+            self.take()?;
+            name.clone_into(&mut self.wrapper.list);
+            self.list()?;
+            self.begin();
+            return Ok(true);
+        }
+        let from = self.item.len();
+        self.scan()?;
+        if wrapped {
+            self.begin();
+        } else if next == Some(b'"') && self.wrapper.members.len() < 32 {
+            let value = self.text_from(from);
+            if value.len() <= 1024 {
+                self.wrapper.members.insert(name.to_owned(), value);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Reads the items of a list, whose bracket was taken, up to and with its closing bracket.
+    fn list(&mut self) -> Result<(), Halt> {
+        self.top = false;
+        loop {
+            self.begin();
+            match self.skip_space()? {
+                None => return Err(Halt::End),
+                Some(b']') => {
+                    self.take()?;
+                    break;
+                }
+                Some(b',') => {
+                    self.take()?;
+                }
+                Some(odd @ (b'}' | b':')) => return Err(Halt::Odd(odd)),
+                Some(_) => {
+                    self.begin();
+                    self.scan()?;
+                    self.emit()?;
+                }
+            }
+        }
+        self.top = true;
+        Ok(())
+    }
+
+    /// Takes one whole value (string, number, word, object or array) into the item.
+    fn scan(&mut self) -> Result<(), Halt> {
+        let (mut depth, mut in_string, mut escaped, mut taken) = (0usize, false, false, false);
+        loop {
+            let Some(byte) = self.peek()? else {
+                // A bare word or number ends with the file.
+                return if depth == 0 && !in_string && taken { Ok(()) } else { Err(Halt::End) };
+            };
+            if in_string {
+                self.take()?;
+                match byte {
+                    _ if escaped => escaped = false,
+                    b'\\' => escaped = true,
+                    b'"' => in_string = false,
+                    _ => {}
+                }
+                if !in_string && depth == 0 {
+                    return Ok(());
+                }
+                continue;
+            }
+            match byte {
+                b'"' => in_string = true,
+                b'{' | b'[' => depth += 1,
+                b'}' | b']' if depth == 0 => {
+                    return if taken { Ok(()) } else { Err(Halt::Odd(byte)) };
+                }
+                b'}' | b']' => depth -= 1,
+                b',' | b':' if depth == 0 => {
+                    return if taken { Ok(()) } else { Err(Halt::Odd(byte)) };
+                }
+                space if depth == 0 && is_space(space) && taken => return Ok(()),
+                _ => {}
+            }
+            self.oversize |= depth > self.limits.depth;
+            self.take()?;
+            taken = true;
+            if depth == 0 && matches!(byte, b'}' | b']') {
+                return Ok(());
+            }
+        }
+    }
+
+    fn odd<T>(&mut self) -> Result<T, Halt> {
+        match self.peek()? {
+            None => Err(Halt::End),
+            Some(byte) => Err(Halt::Odd(byte)),
+        }
+    }
+
+    /// Starts a new item here.
+    fn begin(&mut self) {
+        self.item.clear();
+        self.oversize = false;
+        self.began = self.place;
+    }
+
+    fn peek(&mut self) -> io::Result<Option<u8>> {
+        Ok(self.reader.fill_buf()?.first().copied())
+    }
+
+    /// Takes one byte into the item. At top level a line that ends inside an item ends the item
+    /// in a file of lines; so does a `{` at the start of a line where no value can begin.
+    fn take(&mut self) -> Result<(), Halt> {
+        let Some(byte) = self.peek()? else { return Err(Halt::End) };
+        let inside = self.top && !self.item.is_empty() && self.wrapper.list.is_empty();
+        if inside && byte == b'\n' && self.lines {
+            self.pass(byte);
+            return Err(Halt::Line);
+        }
+        if inside && byte == b'{' && self.fresh_line && !b"[,:".contains(&self.last) {
+            return Err(Halt::Line);
+        }
+        if self.item.len() < self.limits.item_bytes {
+            self.item.push(byte);
+        } else {
+            self.oversize = true;
+        }
+        self.pass(byte);
+        Ok(())
+    }
+
+    /// Moves over one byte.
+    fn pass(&mut self, byte: u8) {
+        self.reader.consume(1);
+        self.place.byte += 1;
+        self.fresh_line = byte == b'\n';
+        if byte == b'\n' {
+            self.place.line += 1;
+        }
+        if !is_space(byte) {
+            self.last = byte;
+        }
+    }
+
+    /// Takes white space into the item and returns the byte behind it.
+    fn skip_space(&mut self) -> Result<Option<u8>, Halt> {
+        while let Some(byte) = self.peek()? {
+            let mark = self.place.byte == 0 && byte == 0xef
+                || self.place.byte < 3 && matches!(byte, 0xbb | 0xbf);
+            if mark {
+                self.pass(byte);
+            } else if is_space(byte) {
+                if self.item.is_empty() { self.pass(byte) } else { self.take()? }
+            } else {
+                return Ok(Some(byte));
+            }
+        }
+        if self.item.is_empty() { Ok(None) } else { Err(Halt::End) }
+    }
+
+    fn skip_line(&mut self) -> io::Result<()> {
+        while let Some(byte) = self.peek()? {
+            self.pass(byte);
+            if byte == b'\n' {
+                break;
+            }
+        }
+        self.begin();
+        Ok(())
+    }
+
+    /// The JSON string that was taken from `from` on, without quotes; names with escapes are none
+    /// of ours and stand as they are.
+    fn text_from(&self, from: usize) -> String {
+        let bytes = self.item.get(from..).unwrap_or_default();
+        serde_json::from_slice(bytes).unwrap_or_default()
+    }
+
+    fn emit(&mut self) -> Result<(), Halt> {
+        let place = self.began;
+        let more = if self.oversize {
+            let detail = format!(
+                "longer than {} bytes or nested deeper than {}",
+                self.limits.item_bytes, self.limits.depth
+            );
+            self.cut(Reason::TooLarge, &detail)
+        } else {
+            match std::str::from_utf8(&self.item) {
+                Ok(text) => (self.receive)(Piece::Json { text, place, wrapper: &self.wrapper }),
+                Err(_) => self.cut(Reason::BadText, "not valid UTF-8"),
+            }
+        };
+        if more { Ok(()) } else { Err(Halt::Stopped) }
+    }
+
+    /// Hands on what there is of a broken item, if anything; whether to go on.
+    fn cut(&mut self, reason: Reason, detail: &str) -> bool {
+        let kept = self.item.get(..CUT_BYTES.min(self.item.len())).unwrap_or_default();
+        let text = String::from_utf8_lossy(kept).trim_end().to_owned();
+        let place = self.began;
+        self.begin();
+        if text.is_empty() && reason == Reason::Truncated {
+            return true;
+        }
+        (self.receive)(Piece::Cut { text, place, reason, detail: detail.to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,322 @@
+//! The bounds within which a query runs: one read-only query over known tables, without clock or
+//! chance, in bounded memory, time and rows, and nothing on disk.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::common::TableReference;
+use datafusion::common::tree_node::{TreeNode as _, TreeNodeRecursion};
+use datafusion::error::DataFusionError;
+use datafusion::execution::TaskContext;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::GreedyMemoryPool;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::prelude::{SQLOptions, SessionContext};
+use datafusion::sql::parser::{DFParserBuilder, Statement};
+use datafusion::sql::resolve::resolve_table_references;
+use datafusion::sql::sqlparser::ast::{
+    Expr as SqlExpr, FunctionArguments, Query, Statement as SqlStatement, TableFactor, Visit as _,
+    Visitor,
+};
+use futures::StreamExt as _;
+
+/// What one query may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Memory for all queries of a session together, in bytes; also the most that one view may
+    /// hold.
+    pub memory: usize,
+    /// Time for one query, and for one view.
+    pub time: Duration,
+    /// Rows that a query may give.
+    pub rows: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { memory: 1 << 30, time: Duration::from_secs(60), rows: 1_000_000 }
+    }
+}
+
+/// Why a query gave no rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct QueryError {
+    /// Stable code.
+    pub(super) reason: &'static str,
+    /// One sentence.
+    pub(super) message: String,
+}
+
+impl QueryError {
+    /// The query asks for what is not allowed.
+    pub(super) fn refused(message: impl Into<String>) -> Self {
+        Self { reason: "query_refused", message: message.into() }
+    }
+
+    /// The query is wrong, or failed.
+    pub(super) fn failed(message: impl Into<String>) -> Self {
+        Self { reason: "query_failed", message: message.into() }
+    }
+
+    /// The query exceeded a limit.
+    pub(super) fn limit(message: impl Into<String>) -> Self {
+        Self { reason: "limit_exceeded", message: message.into() }
+    }
+}
+
+impl From<DataFusionError> for QueryError {
+    fn from(error: DataFusionError) -> Self {
+        let message = error.strip_backtrace();
+        match error.find_root() {
+            DataFusionError::ResourcesExhausted(_) => {
+                Self::limit(format!("the query needs more memory than allowed: {message}"))
+            }
+            _ => Self::failed(message),
+        }
+    }
+}
+
+impl fmt::Display for QueryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// Functions that are refused, with what to write in their place.
+const REFUSED: &[(&[&str], &str)] = &[
+    (
+        &[
+            "now",
+            "current_timestamp",
+            "current_date",
+            "current_time",
+            "today",
+            "localtime",
+            "localtimestamp",
+        ],
+        "the time of a run is `$as_of`",
+    ),
+    (&["random", "uuid"], "the same input must give the same verdict"),
+    (
+        &["repeat", "lpad", "rpad", "array_repeat", "list_repeat", "array_resize", "list_resize"],
+        "it can fill any memory at once",
+    ),
+    (&["version", "input_file_name", "file_row_index"], "it tells of the machine, not of the logs"),
+];
+
+/// Functions that make rows and read nothing; as functions of a single value they are refused.
+const SERIES: &[&str] = &["generate_series", "range", "gen_series"];
+
+/// Reads `sql` as exactly one query.
+pub(super) fn parse(sql: &str) -> Result<Statement, QueryError> {
+    let mut statements = DFParserBuilder::new(sql)
+        .build()
+        .and_then(|mut parser| parser.parse_statements())
+        .map_err(|error| QueryError::failed(error.strip_backtrace()))?;
+    let (Some(statement), true) = (statements.pop_front(), statements.is_empty()) else {
+        return Err(QueryError::refused("there must be exactly one query"));
+    };
+    match &statement {
+        Statement::Statement(inner) if matches!(**inner, SqlStatement::Query(_)) => Ok(statement),
+        other => {
+            let text = other.to_string();
+            let word = text.split_whitespace().next().unwrap_or_default().to_uppercase();
+            Err(QueryError::refused(format!("{word} is refused: only a query may be run")))
+        }
+    }
+}
+
+/// The tables and views that a query names; none where it cannot be read.
+pub(super) fn tables_named(sql: &str) -> Vec<String> {
+    parse(sql)
+        .ok()
+        .and_then(|statement| resolve_table_references(&statement, true).ok())
+        .map(|(tables, _)| tables.iter().map(|table| table.table().to_owned()).collect())
+        .unwrap_or_default()
+}
+
+/// Checks a parsed query against the tables and views that there are, and gives those that it
+/// names.
+pub(super) fn names(
+    statement: &Statement,
+    known: &BTreeSet<String>,
+) -> Result<Vec<String>, QueryError> {
+    if let Statement::Statement(inner) = statement
+        && let ControlFlow::Break(problem) = inner.visit(&mut Names)
+    {
+        return Err(problem);
+    }
+    let (tables, _) = resolve_table_references(statement, true)?;
+    let mut named = Vec::new();
+    for table in tables {
+        match table {
+            TableReference::Bare { table } if known.contains(&*table) => {
+                named.push(table.to_string());
+            }
+            TableReference::Bare { table } if SERIES.contains(&&*table) => {}
+            other => {
+                let known: Vec<&str> = known.iter().map(String::as_str).collect();
+                return Err(QueryError::refused(format!(
+                    "`{other}` is no table; there are {}",
+                    known.join(", ")
+                )));
+            }
+        }
+    }
+    Ok(named)
+}
+
+/// Refuses functions by name, where the name is still the author's own word.
+struct Names;
+
+impl Visitor for Names {
+    type Break = QueryError;
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<QueryError> {
+        if query.locks.is_empty() {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(QueryError::refused("a lock is refused: only a query may be run"))
+        }
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<QueryError> {
+        let name = match factor {
+            TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. } => {
+                name.to_string().to_lowercase()
+            }
+            _ => return ControlFlow::Continue(()),
+        };
+        if SERIES.contains(&name.as_str()) {
+            return ControlFlow::Continue(());
+        }
+        ControlFlow::Break(QueryError::refused(format!(
+            "`{name}` is refused: of the functions that stand for a table only generate_series and \
+             range may be used"
+        )))
+    }
+
+    fn pre_visit_expr(&mut self, expr: &SqlExpr) -> ControlFlow<QueryError> {
+        let SqlExpr::Function(function) = expr else { return ControlFlow::Continue(()) };
+        let name = function.name.to_string().to_lowercase();
+        let name = name.trim_matches('"');
+        if SERIES.contains(&name) && !matches!(function.args, FunctionArguments::None) {
+            return ControlFlow::Break(QueryError::refused(format!(
+                "`{name}` as a value is refused: write it in FROM"
+            )));
+        }
+        match REFUSED.iter().find(|(names, _)| names.contains(&name)) {
+            Some((_, why)) => {
+                ControlFlow::Break(QueryError::refused(format!("`{name}` is refused: {why}")))
+            }
+            None => ControlFlow::Continue(()),
+        }
+    }
+}
+
+/// Checks a plan: it reads only, and holds no function whose result may change between runs.
+pub(super) fn check_plan(plan: &LogicalPlan) -> Result<(), QueryError> {
+    SQLOptions::new()
+        .with_allow_ddl(false)
+        .with_allow_dml(false)
+        .with_allow_statements(false)
+        .verify_plan(plan)
+        .map_err(|error| QueryError::refused(error.strip_backtrace()))?;
+    let mut changing = None;
+    plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            expr.apply(|inner| {
+                if let Expr::ScalarFunction(function) = inner
+                    && function.func.signature().volatility != Volatility::Immutable
+                {
+                    changing = Some(function.func.name().to_owned());
+                    return Ok(TreeNodeRecursion::Stop);
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
+    match changing {
+        Some(name) => Err(QueryError::refused(format!(
+            "`{name}` is refused: its result changes from run to run"
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// An environment that bounds memory and never writes to disk.
+pub(super) fn environment(limits: Limits) -> Result<Arc<RuntimeEnv>, QueryError> {
+    let no_disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
+    Ok(RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(GreedyMemoryPool::new(limits.memory)))
+        .with_disk_manager_builder(no_disk)
+        .build_arc()?)
+}
+
+/// Plans and runs a statement on a task of its own, which is stopped when its time is over.
+pub(super) async fn run(
+    context: &SessionContext,
+    statement: Statement,
+    limits: Limits,
+) -> Result<Vec<RecordBatch>, QueryError> {
+    let own = context.clone();
+    let mut task = tokio::spawn(async move { plan_and_collect(&own, statement, limits).await });
+    match tokio::time::timeout(limits.time, &mut task).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(join)) => Err(QueryError::failed(format!("the query broke off: {join}"))),
+        Err(_) => {
+            task.abort();
+            let seconds = limits.time.as_secs_f64();
+            Err(QueryError::limit(format!("the query ran longer than {seconds} s")))
+        }
+    }
+}
+
+async fn plan_and_collect(
+    context: &SessionContext,
+    statement: Statement,
+    limits: Limits,
+) -> Result<Vec<RecordBatch>, QueryError> {
+    let state = context.state();
+    let plan = state.statement_to_plan(statement).await?;
+    check_plan(&plan)?;
+    let physical = state.create_physical_plan(&plan).await?;
+    collect(physical, context.task_ctx(), limits).await
+}
+
+/// Collects rows up to the limits; an empty answer still has one batch, which has the columns.
+async fn collect(
+    plan: Arc<dyn ExecutionPlan>,
+    task: Arc<TaskContext>,
+    limits: Limits,
+) -> Result<Vec<RecordBatch>, QueryError> {
+    let mut stream = execute_stream(plan, task)?;
+    let mut batches = Vec::new();
+    let (mut rows, mut bytes) = (0, 0);
+    while let Some(batch) = stream.next().await {
+        let batch = batch?;
+        rows += batch.num_rows();
+        bytes += batch.get_array_memory_size();
+        if rows > limits.rows {
+            let most = limits.rows;
+            return Err(QueryError::limit(format!("the query gives more than {most} rows")));
+        }
+        if bytes > limits.memory {
+            let most = limits.memory;
+            return Err(QueryError::limit(format!("the query gives more than {most} bytes")));
+        }
+        if batch.num_rows() > 0 {
+            batches.push(batch);
+        }
+    }
+    if batches.is_empty() {
+        batches.push(RecordBatch::new_empty(stream.schema()));
+    }
+    Ok(batches)
+}

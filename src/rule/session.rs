@@ -1,0 +1,166 @@
+//! A session: the tables cut at `as_of`, the views on top of them, and queries over both.
+//!
+//! A view is computed once, when a query first names it, and shared by all later ones. A view that
+//! fails makes every query that names it fail with its message.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::datasource::MemTable;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use futures::lock::Mutex;
+use jiff::Timestamp;
+
+use crate::event::schema;
+use crate::finding::Period;
+
+use super::bind::Bindings;
+use super::cut::Tables;
+use super::error::RuleError;
+use super::functions;
+use super::param::{ParamOverride, Params, resolve};
+use super::sandbox::{self, Limits, QueryError};
+use super::set::{RuleSet, View};
+
+/// The times, parameters and limits that queries run under.
+#[derive(Debug, Clone)]
+pub struct Frame {
+    /// Nothing after it is seen.
+    pub as_of: Timestamp,
+    /// The period judged.
+    pub period: Period,
+    /// Parameters of rules and views set for this run.
+    pub overrides: Vec<ParamOverride>,
+    /// What a query may use.
+    pub limits: Limits,
+}
+
+/// Tables and views that can be queried.
+#[derive(Clone)]
+pub struct Session(Arc<Inner>);
+
+struct Inner {
+    context: SessionContext,
+    views: Vec<View>,
+    known: BTreeSet<String>,
+    times: Bindings,
+    frame: Frame,
+    /// What became of each view that was computed.
+    computed: Mutex<BTreeMap<String, Result<(), QueryError>>>,
+}
+
+impl Session {
+    /// Opens a session over `tables` and the views of `set`. An override of a rule or parameter
+    /// that does not exist is an error.
+    pub fn open(set: &RuleSet, tables: &Tables, frame: Frame) -> Result<Self, RuleError> {
+        set.check_overrides(&frame.overrides)?;
+        let context = context(frame.limits).map_err(|error| RuleError::Query(error.to_string()))?;
+        let failed =
+            |error: datafusion::error::DataFusionError| RuleError::Query(error.strip_backtrace());
+        for (name, table) in tables.cut(frame.as_of).map_err(failed)? {
+            context.register_table(name, Arc::new(table)).map_err(failed)?;
+        }
+        let views = set.views().to_vec();
+        let known = schema::VISIBLE
+            .iter()
+            .map(|name| (*name).to_owned())
+            .chain(views.iter().map(|view| view.name.clone()))
+            .collect();
+        let times = Bindings::times(frame.as_of, frame.period);
+        let computed = Mutex::new(BTreeMap::new());
+        Ok(Self(Arc::new(Inner { context, views, known, times, frame, computed })))
+    }
+
+    /// Runs one query over tables and views; `$as_of`, `$period_from` and `$period_to` may stand in
+    /// it. An empty answer is one empty batch.
+    pub async fn query(&self, sql: &str) -> Result<Vec<RecordBatch>, RuleError> {
+        let answer = self.query_with(sql, &Params::new()).await;
+        answer.map_err(|error| RuleError::Query(error.message))
+    }
+
+    /// The names of the tables and views.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.known.iter().map(String::as_str)
+    }
+
+    /// The times, parameters and limits.
+    pub fn frame(&self) -> &Frame {
+        &self.0.frame
+    }
+
+    /// Runs one query with parameters.
+    pub(super) async fn query_with(
+        &self,
+        sql: &str,
+        params: &Params,
+    ) -> Result<Vec<RecordBatch>, QueryError> {
+        let mut statement = sandbox::parse(sql)?;
+        self.0.times.with(params).bind(&mut statement).map_err(QueryError::failed)?;
+        let named = sandbox::names(&statement, &self.0.known)?;
+        self.compute(&named).await?;
+        sandbox::run(&self.0.context, statement, self.0.frame.limits).await
+    }
+
+    /// Computes the views among `named`, and those that they use, unless that was done before.
+    async fn compute(&self, named: &[String]) -> Result<(), QueryError> {
+        let inner = &self.0;
+        let mut wanted: BTreeSet<&str> = named.iter().map(String::as_str).collect();
+        for view in inner.views.iter().rev() {
+            if wanted.contains(view.name.as_str()) {
+                wanted.extend(view.uses.iter().map(String::as_str));
+            }
+        }
+        let mut computed = inner.computed.lock().await;
+        for view in inner.views.iter().filter(|view| wanted.contains(view.name.as_str())) {
+            let outcome = match computed.get(&view.name) {
+                Some(outcome) => outcome.clone(),
+                None => self.view(view).await.map_err(|error| QueryError {
+                    reason: error.reason,
+                    message: format!("view `{}` ({}): {}", view.name, view.path, error.message),
+                }),
+            };
+            computed.insert(view.name.clone(), outcome.clone());
+            outcome?;
+        }
+        Ok(())
+    }
+
+    async fn view(&self, view: &View) -> Result<(), QueryError> {
+        let inner = &self.0;
+        let params = resolve(&view.name, &view.params, &inner.frame.overrides)
+            .map_err(|error| QueryError::failed(error.to_string()))?;
+        let mut statement = sandbox::parse(&view.sql)?;
+        inner.times.with(&params).bind(&mut statement).map_err(QueryError::failed)?;
+        let named = sandbox::names(&statement, &inner.known)?;
+        if named.contains(&view.name) {
+            return Err(QueryError::refused("the view uses itself"));
+        }
+        // Rows of a view are held in memory and bounded by it, not counted.
+        let limits = Limits { rows: usize::MAX, ..inner.frame.limits };
+        let batches = sandbox::run(&inner.context, statement, limits).await?;
+        let Some(schema) = batches.first().map(RecordBatch::schema) else { return Ok(()) };
+        let table = MemTable::try_new(schema, vec![batches])?;
+        inner.context.register_table(view.name.as_str(), Arc::new(table))?;
+        Ok(())
+    }
+}
+
+fn context(limits: Limits) -> Result<SessionContext, QueryError> {
+    let mut config = SessionConfig::new().with_information_schema(false);
+    let options = config.options_mut();
+    options.execution.time_zone = Some("UTC".to_owned());
+    // One type of text throughout.
+    options.sql_parser.map_string_types_to_utf8view = false;
+    let state = SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(sandbox::environment(limits)?)
+        .with_default_features()
+        .build();
+    let context = SessionContext::new_with_state(state);
+    for function in functions::all() {
+        context.register_udf(function);
+    }
+    Ok(context)
+}
