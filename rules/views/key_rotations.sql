@@ -54,7 +54,7 @@ by_event AS (
   WHERE CASE
       WHEN lower(a.native_action) = 'keyrotateifdue' THEN
         am.event_id IS NOT NULL
-        OR (av.first_named_at = a.time AND af.first_named_at < a.time)
+        OR (av.first_named_at = a.time AND (a.action = 'key.rotate' OR af.first_named_at < a.time))
       WHEN a.action = 'key.rotate' AND a.provider = 'gcp'
         THEN p.number IS NULL OR p.before IS NULL OR p.number > p.before
       WHEN a.action = 'key.rotate' THEN

@@ -12,9 +12,11 @@ WITH said AS (
     CASE
       WHEN action = 'key.rotation.enable' THEN true
       WHEN action = 'key.rotation.disable' THEN false
+      WHEN json_bool(details, 'rotates') = false THEN false
       WHEN json_int(details, 'rotation_period_days') IS NOT NULL THEN true
       WHEN action = 'key.create' THEN false
-      ELSE json_bool(details, 'rotation_enabled')
+      -- An Azure policy says whether it rotates, where the log holds it.
+      ELSE json_bool(details, 'rotates')
     END AS enabled,
     CASE
       WHEN action = 'key.rotation.disable' THEN NULL

@@ -36,28 +36,30 @@ WITH inv AS (
     max(captured_at) FILTER (WHERE next_rotation_at IS NOT NULL) AS next_rotation_as_of,
     max(CASE WHEN json_text(details, 'custom_key_store_id') IS NOT NULL THEN 1 ELSE 0 END) = 1 AS in_key_store,
     max(json_text(details, 'multi_region_type')) AS multi_region_type,
+    first_value(json_text(details, 'primary_version') ORDER BY captured_at DESC NULLS LAST, inventory_ref)
+      FILTER (WHERE json_text(details, 'primary_version') IS NOT NULL) AS primary_version,
     max(captured_at) AS inventory_at,
     array_slice(array_agg(inventory_ref ORDER BY captured_at DESC NULLS LAST, inventory_ref), 1, 10)
       AS inventory_refs
   FROM keys
   GROUP BY key_id
 ),
--- Versions that the newest reading of a key's versions holds.
+-- A version never changes its age, so every reading of versions counts; `versions_at` is the newest one.
 versions AS (
   SELECT
-    v.key_id,
-    max(v.captured_at) AS versions_at,
-    count(DISTINCT v.version) AS versions,
-    min(v.created_at) AS oldest_version_at,
-    max(v.created_at) AS newest_version_at,
-    max(v.key_spec) AS key_spec,
-    max(v.protection_level) AS protection_level,
-    max(CASE WHEN v.is_primary THEN v.version END) AS primary_version,
-    max(CASE WHEN v.is_primary THEN v.state END) AS primary_state
-  FROM key_versions AS v
-  JOIN (SELECT key_id, max(captured_at) AS newest FROM key_versions GROUP BY key_id) AS n
-    ON n.key_id = v.key_id AND (v.captured_at = n.newest OR (v.captured_at IS NULL AND n.newest IS NULL))
-  GROUP BY v.key_id
+    key_id,
+    max(captured_at) AS versions_at,
+    count(DISTINCT version) AS versions,
+    min(created_at) AS oldest_version_at,
+    max(created_at) AS newest_version_at,
+    max(key_spec) AS key_spec,
+    max(protection_level) AS protection_level,
+    first_value(version ORDER BY captured_at DESC NULLS LAST, inventory_ref) FILTER (WHERE is_primary)
+      AS primary_version,
+    first_value(json_text(details, 'origin') ORDER BY captured_at DESC NULLS LAST, inventory_ref)
+      FILTER (WHERE json_text(details, 'origin') IS NOT NULL) AS origin
+  FROM key_versions
+  GROUP BY key_id
 ),
 acts AS (
   SELECT * FROM admin_events WHERE subject_key IS NOT NULL AND outcome = 'success'
@@ -118,11 +120,12 @@ states AS (
     json_int(details, 'pending_window_days') AS window_days
   FROM acts LEFT JOIN primaries ON primaries.key_id = acts.subject_key
     LEFT JOIN versions ON versions.key_id = acts.subject_key
+    LEFT JOIN inv ON inv.key_id = acts.subject_key
   WHERE action IN ('key.create', 'key.import', 'key.enable', 'key.disable', 'key.deletion.schedule',
       'key.deletion.cancel', 'key.restore', 'key.destroy', 'key.purge', 'key.material.delete')
     -- What happens to one version of a Google Cloud key concerns the key where it is the primary one.
     AND (provider <> 'gcp' OR key_version IS NULL OR action IN ('key.create')
-      OR (action <> 'key.import' AND key_version = coalesce(primaries.primary_version, versions.primary_version)))
+      OR (action <> 'key.import' AND key_version = coalesce(primaries.primary_version, inv.primary_version, versions.primary_version)))
     AND NOT (action = 'key.import' AND json_text(details, 'import_type') = 'NEW_KEY_MATERIAL')
   UNION ALL
   SELECT key_id, captured_at, NULL, inventory_ref, state, NULL
@@ -190,7 +193,7 @@ joined AS (
       CASE WHEN k.key_id LIKE 'arn:%:key/mrk-%' THEN split_part(k.key_id, ':key/', 2) END) AS key_group,
     coalesce(inv.key_spec, born.key_spec, versions.key_spec, seen.key_spec) AS key_spec,
     coalesce(inv.key_usage, born.key_usage) AS key_usage,
-    coalesce(inv.origin, born.origin, seen.origin) AS origin,
+    coalesce(inv.origin, born.origin, versions.origin, seen.origin) AS origin,
     coalesce(inv.protection_level, born.protection_level, versions.protection_level, seen.protection_level)
       AS protection_level,
     CASE
@@ -228,7 +231,7 @@ joined AS (
     versions.versions_at,
     versions.oldest_version_at,
     versions.newest_version_at,
-    versions.primary_version,
+    coalesce(inv.primary_version, versions.primary_version) AS primary_version,
     settings.rotation_enabled,
     settings.rotation_period_days,
     settings.configured_at AS rotation_configured_at,
