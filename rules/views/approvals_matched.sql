@@ -90,7 +90,7 @@ from_quorum AS (
   FROM acts AS o JOIN tokens AS t
     ON t.ledger = o.ledger
     AND t.session_group = json_text(o.details, 'session_group')
-    AND t.reboot_counter IS NOT DISTINCT FROM json_int(o.details, 'reboot_counter')
+    AND (t.reboot_counter IS NOT DISTINCT FROM json_int(o.details, 'reboot_counter'))
     AND t.time <= o.time AND t.time >= o.time - INTERVAL '10 minutes'
   WHERE o.category <> 'quorum'
   GROUP BY o.event_id

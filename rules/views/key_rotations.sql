@@ -111,7 +111,7 @@ together AS (
   SELECT i.key_or_group, i.time, i.method, NULL, i.inventory_ref, i.version
   FROM by_inventory AS i
   LEFT ANTI JOIN matched AS m
-    ON m.key_or_group = i.key_or_group AND m.time = i.time AND m.version IS NOT DISTINCT FROM i.version
+    ON m.key_or_group = i.key_or_group AND m.time = i.time AND (m.version IS NOT DISTINCT FROM i.version)
 )
 SELECT
   k.key_id, t.time, t.method, t.event_id, t.inventory_ref, t.version,

@@ -105,13 +105,13 @@ states AS (
   SELECT
     acts.subject_key AS key_id, time AS at, event_id, CAST(NULL AS VARCHAR) AS inventory_ref,
     CASE action
-      WHEN 'key.create' THEN CASE WHEN acts.origin = 'imported' AND provider = 'aws' THEN 'pending_import' ELSE 'enabled' END
+      WHEN 'key.create' THEN CASE WHEN acts.origin = 'imported' AND acts.provider = 'aws' THEN 'pending_import' ELSE 'enabled' END
       WHEN 'key.import' THEN 'enabled'
       WHEN 'key.enable' THEN 'enabled'
       WHEN 'key.disable' THEN 'disabled'
       WHEN 'key.deletion.schedule' THEN 'pending_deletion'
       -- Azure gives a recovered key back as it was; the others give it back disabled.
-      WHEN 'key.deletion.cancel' THEN CASE WHEN provider = 'azure' THEN 'enabled' ELSE 'disabled' END
+      WHEN 'key.deletion.cancel' THEN CASE WHEN acts.provider = 'azure' THEN 'enabled' ELSE 'disabled' END
       WHEN 'key.restore' THEN 'enabled'
       WHEN 'key.destroy' THEN 'destroyed'
       WHEN 'key.purge' THEN 'destroyed'
@@ -124,7 +124,7 @@ states AS (
   WHERE action IN ('key.create', 'key.import', 'key.enable', 'key.disable', 'key.deletion.schedule',
       'key.deletion.cancel', 'key.restore', 'key.destroy', 'key.purge', 'key.material.delete')
     -- What happens to one version of a Google Cloud key concerns the key where it is the primary one.
-    AND (provider <> 'gcp' OR key_version IS NULL OR action IN ('key.create')
+    AND (acts.provider <> 'gcp' OR key_version IS NULL OR action IN ('key.create')
       OR (action <> 'key.import' AND key_version = coalesce(primaries.primary_version, inv.primary_version, versions.primary_version)))
     AND NOT (action = 'key.import' AND json_text(details, 'import_type') = 'NEW_KEY_MATERIAL')
   UNION ALL

@@ -4,20 +4,19 @@ people.csv decides first; then an e-mail, which is a person wherever it acts; th
 somebody within its own account, tenant or cluster alone (`namespace`). Roles, root users and whatever else several
 people may share stay unresolved. Two identities are two persons only within one namespace."""
 +++*/
-WITH identities AS (
-  SELECT DISTINCT
+WITH acted AS (
+  SELECT provider, actor_id, actor_name, actor_kind, actor_account, on_behalf_of FROM admin_events
+  UNION ALL
+  -- Operations inside an HSM are attributed to who logged in.
+  SELECT provider, actor_id, actor_name, actor_kind, actor_account, on_behalf_of FROM events
+  WHERE action = 'hsm.login' AND outcome = 'success' AND format = 'cloudhsm_audit'
+),
+identities AS (
+  SELECT
     provider, actor_id, actor_name, actor_kind, coalesce(actor_account, '') AS actor_account, on_behalf_of,
     concat_ws('|', provider, coalesce(actor_id, '-'), coalesce(actor_name, '-'), actor_kind,
       coalesce(actor_account, '-'), coalesce(on_behalf_of, '-')) AS actor_key
-  FROM admin_events
-  UNION
-  -- Operations inside an HSM are attributed to who logged in.
-  SELECT DISTINCT
-    provider, actor_id, actor_name, actor_kind, coalesce(actor_account, ''), on_behalf_of,
-    concat_ws('|', provider, coalesce(actor_id, '-'), coalesce(actor_name, '-'), actor_kind,
-      coalesce(actor_account, '-'), coalesce(on_behalf_of, '-'))
-  FROM events
-  WHERE action = 'hsm.login' AND outcome = 'success' AND format = 'cloudhsm_audit'
+  FROM (SELECT DISTINCT provider, actor_id, actor_name, actor_kind, actor_account, on_behalf_of FROM acted) AS once
 ),
 spelled AS (
   SELECT
