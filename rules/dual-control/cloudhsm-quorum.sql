@@ -46,13 +46,13 @@ strength = "supporting"
 WITH members AS (
   SELECT
     hsm_id, provider, account, region, ledger, first_seen, inventory_refs, created_at, state,
-    coalesce(cluster_id, hsm_id) AS cluster
+    coalesce(cluster_id, hsm_id) AS cluster_of
   FROM hsm_state
   WHERE provider = 'aws' AND kind = 'hsm'
 ),
 clusters AS (
   SELECT
-    coalesce(m.cluster, c.hsm_id) AS cluster,
+    coalesce(m.cluster_of, c.hsm_id) AS cluster_of,
     coalesce(m.account, c.account) AS account,
     coalesce(m.region, c.region) AS region,
     m.ledgers, m.silent_hsms, m.first_seen,
@@ -62,15 +62,15 @@ clusters AS (
     c.state
   FROM (
     SELECT
-      cluster, max(account) AS account, max(region) AS region,
+      cluster_of, max(account) AS account, max(region) AS region,
       array_agg(ledger ORDER BY ledger) FILTER (WHERE ledger IS NOT NULL) AS ledgers,
       -- HSMs of the inventory without a log.
       array_agg(hsm_id ORDER BY hsm_id) FILTER (WHERE ledger IS NULL) AS silent_hsms,
       min(first_seen) AS first_seen,
       array_agg(inventory_refs[1] ORDER BY inventory_refs[1]) FILTER (WHERE array_length(inventory_refs) > 0) AS refs
-    FROM members GROUP BY cluster
+    FROM members GROUP BY cluster_of
   ) AS m
-  FULL JOIN (SELECT * FROM hsm_state WHERE kind = 'cluster' AND provider = 'aws') AS c ON c.hsm_id = m.cluster
+  FULL JOIN (SELECT * FROM hsm_state WHERE kind = 'cluster' AND provider = 'aws') AS c ON c.hsm_id = m.cluster_of
 ),
 heads AS (
   SELECT ledger, min(time_from) AS time_from,
@@ -81,23 +81,23 @@ acts AS (
   SELECT e.event_id, e.ledger, e.time, e.action, e.native_action, e.outcome, e.target, e.actor_id, e.actor_name,
     json_int(e.details, 'reboot_counter') AS reboot_counter,
     json_text(e.details, 'session_group') AS session_group,
-    m.cluster
+    m.cluster_of
   FROM admin_events AS e JOIN members AS m ON m.ledger = e.ledger
   WHERE e.format = 'cloudhsm_audit'
 ),
 starts AS (
-  SELECT cluster, max(CASE WHEN native_action IN ('CN_INIT_TOKEN', 'CN_INIT_DONE') THEN 1 ELSE 0 END) = 1 AS initialised
-  FROM acts WHERE outcome IN ('success', 'unknown') GROUP BY cluster
+  SELECT cluster_of, max(CASE WHEN native_action IN ('CN_INIT_TOKEN', 'CN_INIT_DONE') THEN 1 ELSE 0 END) = 1 AS initialised
+  FROM acts WHERE outcome IN ('success', 'unknown') GROUP BY cluster_of
 ),
 quorums AS (
-  SELECT cluster, count(*) AS sets, min(time) AS set_at, max(time) AS last_set_at,
+  SELECT cluster_of, count(*) AS sets, min(time) AS set_at, max(time) AS last_set_at,
     first_value(event_id ORDER BY time, event_id) AS set_event,
     first_value(event_id ORDER BY time DESC, event_id DESC) AS last_set_event
-  FROM acts WHERE action = 'hsm.quorum.set' AND outcome = 'success' GROUP BY cluster
+  FROM acts WHERE action = 'hsm.quorum.set' AND outcome = 'success' GROUP BY cluster_of
 ),
 guarded AS (
   SELECT a.*
-  FROM acts AS a JOIN quorums AS q ON q.cluster = a.cluster
+  FROM acts AS a JOIN quorums AS q ON q.cluster_of = a.cluster_of
   WHERE a.outcome = 'success' AND a.time > q.set_at
     AND a.time >= $period_from AND a.time < least($period_to, $as_of + INTERVAL '1 minute')
     AND (a.action IN ('hsm.user.create', 'hsm.user.delete')
@@ -111,72 +111,72 @@ tokens AS (
 ),
 checked AS (
   SELECT
-    g.event_id, g.cluster, g.ledger, g.time, g.native_action, g.target,
+    g.event_id, g.cluster_of, g.ledger, g.time, g.native_action, g.target,
     max(CASE WHEN t.action = 'hsm.quorum.request' THEN 1 ELSE 0 END) AS requested,
     max(CASE WHEN t.action = 'hsm.quorum.approve' THEN 1 ELSE 0 END) AS approved
   FROM guarded AS g LEFT JOIN tokens AS t
     ON t.ledger = g.ledger AND t.session_group = g.session_group
     AND (t.reboot_counter IS NOT DISTINCT FROM g.reboot_counter)
     AND t.time <= g.time AND t.time >= g.time - INTERVAL '10 minutes'
-  GROUP BY g.event_id, g.cluster, g.ledger, g.time, g.native_action, g.target
+  GROUP BY g.event_id, g.cluster_of, g.ledger, g.time, g.native_action, g.target
 ),
 -- Every HSM of the cluster logs its copy: the operation had its quorum where one copy shows it.
 grouped AS (
-  SELECT checked.*, sum(step) OVER (PARTITION BY cluster, native_action, target ORDER BY time, event_id
+  SELECT checked.*, sum(step) OVER (PARTITION BY cluster_of, native_action, target ORDER BY time, event_id
     ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS operation
   FROM (
     SELECT checked.*, CASE WHEN time <= lag(time) OVER (
-        PARTITION BY cluster, native_action, target ORDER BY time, event_id) + INTERVAL '10 seconds'
+        PARTITION BY cluster_of, native_action, target ORDER BY time, event_id) + INTERVAL '10 seconds'
       THEN 0 ELSE 1 END AS step
     FROM checked
   ) AS checked
 ),
 operations_checked AS (
-  SELECT cluster, native_action, target, operation, min(time) AS time,
+  SELECT cluster_of, native_action, target, operation, min(time) AS time,
     min(event_id) AS event_id,
     max(requested * approved) AS under_quorum
-  FROM grouped GROUP BY cluster, native_action, target, operation
+  FROM grouped GROUP BY cluster_of, native_action, target, operation
 ),
 used AS (
   SELECT
-    cluster,
+    cluster_of,
     count(*) AS operations,
     count(*) FILTER (WHERE under_quorum = 0) AS without,
     array_slice(array_agg(event_id ORDER BY time, event_id) FILTER (WHERE under_quorum = 0), 1, 99) AS without_events,
     array_slice(array_agg(event_id ORDER BY time, event_id), 1, 99) AS all_events
-  FROM operations_checked GROUP BY cluster
+  FROM operations_checked GROUP BY cluster_of
 ),
 histories AS (
   SELECT
-    c.cluster,
+    c.cluster_of,
     max(CASE WHEN h.ledger IS NULL OR h.seq_from <> 0 THEN 1 ELSE 0 END) = 1 AS truncated
-  FROM clusters AS c JOIN members AS m ON m.cluster = c.cluster AND m.ledger IS NOT NULL
+  FROM clusters AS c JOIN members AS m ON m.cluster_of = c.cluster_of AND m.ledger IS NOT NULL
   LEFT JOIN heads AS h ON h.ledger = m.ledger
-  GROUP BY c.cluster
+  GROUP BY c.cluster_of
 ),
 judged AS (
   SELECT
     c.*, q.sets, q.set_at, q.last_set_at, q.set_event, q.last_set_event, u.operations, u.without, u.without_events, u.all_events,
     CASE
-      WHEN q.cluster IS NULL AND c.ledgers IS NULL THEN 'undetermined no_audit_log'
-      WHEN q.cluster IS NULL AND c.from_backup THEN 'undetermined restored_from_backup'
-      WHEN q.cluster IS NULL AND (t.truncated OR NOT coalesce(s.initialised, false)) THEN 'undetermined history_truncated'
-      WHEN q.cluster IS NULL AND c.silent_hsms IS NOT NULL THEN 'undetermined stream_missing'
-      WHEN q.cluster IS NULL THEN 'fail quorum_never_set'
+      WHEN q.cluster_of IS NULL AND c.ledgers IS NULL THEN 'undetermined no_audit_log'
+      WHEN q.cluster_of IS NULL AND c.from_backup THEN 'undetermined restored_from_backup'
+      WHEN q.cluster_of IS NULL AND (t.truncated OR NOT coalesce(s.initialised, false)) THEN 'undetermined history_truncated'
+      WHEN q.cluster_of IS NULL AND c.silent_hsms IS NOT NULL THEN 'undetermined stream_missing'
+      WHEN q.cluster_of IS NULL THEN 'fail quorum_never_set'
       WHEN coalesce(u.without, 0) > 0 THEN 'fail operation_without_quorum'
       WHEN $attested_m > 0 AND $attested_m < $min_m THEN 'fail attested_m_too_small'
       WHEN $attested_m = 0 THEN 'undetermined m_not_logged'
       ELSE 'pass quorum_in_use'
     END AS verdict
   FROM clusters AS c
-  LEFT JOIN quorums AS q ON q.cluster = c.cluster
-  LEFT JOIN used AS u ON u.cluster = c.cluster
-  LEFT JOIN starts AS s ON s.cluster = c.cluster
-  LEFT JOIN histories AS t ON t.cluster = c.cluster
+  LEFT JOIN quorums AS q ON q.cluster_of = c.cluster_of
+  LEFT JOIN used AS u ON u.cluster_of = c.cluster_of
+  LEFT JOIN starts AS s ON s.cluster_of = c.cluster_of
+  LEFT JOIN histories AS t ON t.cluster_of = c.cluster_of
 )
 SELECT
   'cluster' AS subject_kind,
-  cluster AS subject_id,
+  cluster_of AS subject_id,
   'aws' AS provider,
   account,
   region,

@@ -230,6 +230,8 @@ SELECT
     WHEN verdict LIKE 'pass%' AND first_event_at IS NOT NULL
       THEN make_array(named_struct('from', $period_from, 'to', first_event_at))
   END AS absences,
+  -- The keys of a Managed HSM stand in a log of their own kind.
+  CASE WHEN service = 'managedhsm' THEN make_array('azure.managedhsm.audit') END AS needs,
   key_alias,
   key_group,
   intervals,

@@ -102,7 +102,8 @@ SELECT
   CASE WHEN proof_event IS NULL THEN 0 ELSE 1 END AS evidence_count,
   array_distinct(array_append(inventory_refs, rotation_ref)) AS inventory_refs,
   CASE
-    WHEN (verdict LIKE 'pass%' OR verdict LIKE 'fail%') AND verdict <> 'fail next_rotation_overdue'
+    -- That it is off was said, or rests on nobody having switched it on.
+    WHEN (verdict LIKE 'pass%' OR rotation_by_default) AND verdict NOT LIKE 'undetermined%' AND verdict NOT LIKE 'not_applicable%'
       AND rotation_configured_at < $as_of
       AND (rotation_event IS NOT NULL OR rotation_configured_at < $as_of - $fresh)
       THEN make_array(named_struct('from', rotation_configured_at, 'to', $as_of))
@@ -110,6 +111,8 @@ SELECT
       AND state_at < $as_of AND (state_event IS NOT NULL OR state_at < $as_of - $fresh)
       THEN make_array(named_struct('from', state_at, 'to', $as_of))
   END AS absences,
+  -- The keys of a Managed HSM stand in a log of their own kind.
+  CASE WHEN service = 'managedhsm' THEN make_array('azure.managedhsm.audit') END AS needs,
   key_alias,
   key_group,
   key_spec,
