@@ -204,7 +204,7 @@ SELECT
     ELSE proof_count END AS evidence_count,
   array_distinct(array_concat(inventory_refs, coalesce(pending_refs, arrow_cast(make_array(), 'List(Utf8)')))) AS inventory_refs,
   CASE WHEN active_at IS NOT NULL AND active_at < $as_of
-      AND NOT (verdict = 'pass not_scheduled' AND state_ref IS NOT NULL AND active_at >= $as_of - $fresh)
+      AND NOT (state_ref IS NOT NULL AND active_at = state_at AND active_at >= $as_of - $fresh)
     THEN make_array(named_struct('from', active_at, 'to', $as_of)) END AS absences,
   CASE WHEN service = 'managedhsm' THEN make_array('azure.managedhsm.audit') END AS needs,
   verdict = 'pass deletion_approved' AND coalesce(by_file, false) AS attested,

@@ -106,7 +106,8 @@ judged AS (
 shown AS (
   SELECT judged.*,
     CASE WHEN verdict LIKE 'not_applicable%' AND state <> 'enabled' THEN make_array(state_event)
-      ELSE make_array(rotation_event, CASE WHEN from_kind IN ('rotation', 'creation') THEN from_event END) END AS proof_events,
+      ELSE make_array(rotation_event, CASE WHEN from_kind IN ('rotation', 'creation') AND from_event <> coalesce(rotation_event, '')
+        THEN from_event END) END AS proof_events,
     next_rotation_at = expected_at AND next_rotation_as_of > expected_at + $grace
       AND next_rotation_as_of >= $as_of - $fresh AS by_own_word,
     greatest(anchor_at, coalesce(listed_until, anchor_at)) AS silent_from
@@ -136,7 +137,7 @@ SELECT
     WHEN 'promise_kept' THEN concat('Rotated on ', to_char(last_at, '%Y-%m-%d'), ' as configured; next expected on ',
       to_char(expected_at, '%Y-%m-%d'), '.')
     WHEN 'not_due_yet' THEN concat('Automatic rotation is on since ', to_char(rotation_configured_since, '%Y-%m-%d'),
-      ' at the latest; the first rotation is expected on ', to_char(expected_at, '%Y-%m-%d'), '.')
+      ' at the latest; the next rotation is expected on ', to_char(expected_at, '%Y-%m-%d'), '.')
     WHEN 'no_version_inventory' THEN 'No list of the key''s versions was read; on Google Cloud a missing event does not show that a rotation is missing.'
     WHEN 'inventory_stale' THEN concat('A rotation was expected on ', to_char(expected_at, '%Y-%m-%d'),
       '; the list of the key''s versions is of ', to_char(versions_at, '%Y-%m-%d'), ' and cannot show it.')

@@ -96,7 +96,7 @@ stretches AS (
   JOIN keys_judged AS k ON k.key_id = i.key_id
   LEFT JOIN key_suspensions AS s ON s.key_id = i.key_id
     AND s.suspended_from <= i.started_at + $period + $grace AND s.suspended_to > i.started_at + $period
-  WHERE i.ended_at > $period_from
+  WHERE least(i.ended_at, coalesce(k.stopped_at, i.ended_at)) > $period_from
     AND coalesce(i.started_at, $period_from) < least(k.period_end, coalesce(k.stopped_at, k.period_end))
   GROUP BY i.key_id, i.started_at, i.from_kind, i.from_event, i.from_ref, i.to_kind, i.to_event, i.to_ref,
     i.ended_at, k.period_end, k.stopped_at, k.provider, k.versions, k.versions_at, k.created_event

@@ -18,12 +18,12 @@ WITH base AS (
 ),
 amended AS (
   SELECT DISTINCT b.event_id
-  FROM base AS b JOIN base AS original ON original.event_id = concat(b.ledger, '|', b.amends)
+  FROM base AS b JOIN base AS original ON original.event_id = b.ledger || '|' || b.amends
   WHERE b.amends IS NOT NULL
 ),
 ranked AS (
   SELECT base.*, row_number() OVER (
-      PARTITION BY coalesce(concat('shared:', shared_event_id), base.event_id)
+      PARTITION BY coalesce('shared:' || shared_event_id, base.event_id)
       -- The copy in the log of the key's owner stands for the call.
       ORDER BY CASE WHEN split_part(key_id, ':', 5) = account THEN 0 ELSE 1 END, base.event_id
     ) AS copy

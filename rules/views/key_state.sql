@@ -48,6 +48,9 @@ WITH inv AS (
 versions AS (
   SELECT
     key_id,
+    max(provider) AS provider,
+    max(account) AS account,
+    max(region) AS region,
     max(captured_at) AS versions_at,
     count(DISTINCT version) AS versions,
     min(created_at) AS oldest_version_at,
@@ -174,13 +177,13 @@ every_key AS (
 joined AS (
   SELECT
     k.key_id,
-    coalesce(inv.provider, seen.provider,
+    coalesce(inv.provider, seen.provider, versions.provider,
       CASE WHEN k.key_id LIKE 'arn:%' THEN 'aws' WHEN k.key_id LIKE 'projects/%' THEN 'gcp' ELSE 'azure' END)
       AS provider,
-    coalesce(inv.account, seen.account,
+    coalesce(inv.account, seen.account, versions.account,
       CASE WHEN k.key_id LIKE 'arn:%' THEN split_part(k.key_id, ':', 5)
         WHEN k.key_id LIKE 'projects/%' THEN split_part(k.key_id, '/', 2) END) AS account,
-    coalesce(inv.region, seen.region,
+    coalesce(inv.region, seen.region, versions.region,
       CASE WHEN k.key_id LIKE 'arn:%' THEN split_part(k.key_id, ':', 4) END) AS region,
     coalesce(seen.service, CASE
       WHEN k.key_id LIKE 'arn:%:payment-cryptography:%' THEN 'payment-cryptography'
@@ -218,7 +221,7 @@ joined AS (
     again.enabled_at,
     -- What Azure shows as the creation of a key is that of its version.
     CASE
-      WHEN coalesce(inv.provider, seen.provider) = 'azure' THEN
+      WHEN k.key_id LIKE 'https://%' THEN
         CASE WHEN versions.versions >= 2 THEN least(versions.oldest_version_at, coalesce(born.created_at, versions.oldest_version_at))
           -- A name that was seen before its first known creation is older than that.
           WHEN seen.first_seen < born.created_at - INTERVAL '1 minute' AND gone.gone_at IS NULL THEN NULL
