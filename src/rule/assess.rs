@@ -26,11 +26,11 @@ use crate::finding::{
 use super::contract;
 use super::cut::Tables;
 use super::error::RuleError;
-use super::gate::{CoverageIndex, Gated, Trust, describe, gate};
+use super::gate::{CoverageIndex, Gated, Needs, Trust, describe, gate};
 use super::json::to_json;
 use super::param::{ParamOverride, Params, resolve};
 use super::requires;
-use super::sandbox::Limits;
+use super::sandbox::{Limits, QueryError};
 use super::session::{Frame, Session};
 use super::set::{Rule, RuleSet};
 use super::waiver::{Waiver, apply};
@@ -106,11 +106,8 @@ pub async fn assess(
     let Question { as_of, period, overrides, limits, .. } = question;
     let views = Session::open(set, &tables, Frame { as_of, period, overrides, limits })?;
     let coverage = read_coverage(&views).await?;
-    let judge = Judge {
-        index: CoverageIndex::new(&coverage),
-        population: population(&views).await?,
-        session: &views,
-    };
+    let mut judge =
+        Judge { session: &views, index: CoverageIndex::new(&coverage), population: None };
     let (mut results, mut rules) = (Vec::new(), Vec::new());
     for rule in selected {
         rules.push(set.info(rule, &views.frame().overrides)?);
@@ -126,7 +123,8 @@ pub async fn assess(
 async fn read_coverage(session: &Session) -> Result<Vec<Coverage>, RuleError> {
     let sql = "SELECT ledger, region, kind, \"from\", \"to\", method, status, detail FROM coverage";
     let mut coverage = Vec::new();
-    for row in session.query(sql).await?.iter().flat_map(to_json) {
+    let rows = session.query_own(sql).await.map_err(|error| RuleError::Query(error.message))?;
+    for row in rows.iter().flat_map(to_json) {
         let text = |name: &str| row.get(name).and_then(Value::as_str).map(str::to_owned);
         let time = |name: &str| text(name).and_then(|text| text.parse::<Timestamp>().ok());
         // The schema requires all of these; a table that breaks it covers nothing.
@@ -145,7 +143,7 @@ async fn read_coverage(session: &Session) -> Result<Vec<Coverage>, RuleError> {
     Ok(coverage)
 }
 
-/// What is known of whom.
+/// What is known of whom besides coverage.
 struct Population {
     /// Providers with events.
     events: BTreeSet<String>,
@@ -153,28 +151,29 @@ struct Population {
     inventory: BTreeSet<String>,
 }
 
-async fn population(session: &Session) -> Result<Population, RuleError> {
-    let providers = async |table: &str| -> Result<BTreeSet<String>, RuleError> {
-        let sql = format!("SELECT DISTINCT provider FROM {table}");
-        let rows = session.query(&sql).await?;
-        let provider = |row: &serde_json::Map<String, Value>| {
-            row.get("provider").and_then(Value::as_str).map(str::to_owned)
-        };
-        Ok(rows.iter().flat_map(to_json).filter_map(|row| provider(&row)).collect())
-    };
-    let events = providers("events").await?;
+async fn population(session: &Session) -> Result<Population, QueryError> {
+    let events = providers(session, "events").await?;
     let mut inventory = BTreeSet::new();
     for table in schema::INVENTORY {
-        inventory.extend(providers(table).await?);
+        inventory.extend(providers(session, table).await?);
     }
     Ok(Population { events, inventory })
+}
+
+async fn providers(session: &Session, table: &str) -> Result<BTreeSet<String>, QueryError> {
+    let rows = session.query_own(&format!("SELECT DISTINCT provider FROM {table}")).await?;
+    let provider = |row: serde_json::Map<String, Value>| {
+        row.get("provider").and_then(Value::as_str).map(str::to_owned)
+    };
+    Ok(rows.iter().flat_map(to_json).filter_map(provider).collect())
 }
 
 /// Runs rules over one session.
 struct Judge<'a> {
     session: &'a Session,
     index: CoverageIndex,
-    population: Population,
+    /// Read when a rule first gives no row.
+    population: Option<Population>,
 }
 
 /// A result's parts that do not come from its rule's header.
@@ -187,8 +186,9 @@ struct Outcome {
 }
 
 impl Judge<'_> {
-    async fn rule(&self, rule: &Rule) -> Result<Vec<RuleResult>, RuleError> {
-        let frame = self.session.frame();
+    async fn rule(&mut self, rule: &Rule) -> Result<Vec<RuleResult>, RuleError> {
+        let session = self.session;
+        let frame = session.frame();
         let params = resolve(&rule.header.id, &rule.header.params, &frame.overrides)?;
         let error = |reason: &str, message: String, subject: Option<Subject>| {
             let message = format!("{}: {message}", rule.path);
@@ -197,16 +197,21 @@ impl Judge<'_> {
             let outcome = Outcome { subject, status, reason, message, gaps: Vec::new() };
             Ok(vec![plain(rule, &params, outcome)])
         };
-        let batches = match self.session.query_with(&rule.sql, &params).await {
+        let batches = match session.query_with(&rule.sql, &params).await {
             Ok(batches) => batches,
             Err(problem) => return error(problem.reason, problem.message, None),
         };
         let verdicts = match contract::read(&batches) {
             Ok(verdicts) => verdicts,
-            Err(breach) => return error("contract_broken", breach.message, breach.subject),
+            Err(breach) => {
+                return error("contract_broken", breach.message, breach.subject.map(|own| *own));
+            }
         };
         if verdicts.is_empty() {
-            return Ok(vec![plain(rule, &params, self.without_rows(rule))]);
+            return match self.without_rows(rule).await {
+                Ok(outcome) => Ok(vec![plain(rule, &params, outcome)]),
+                Err(problem) => error(problem.reason, problem.message, None),
+            };
         }
         let result = |verdict| {
             let gated = gate(verdict, &rule.header.needs, &self.index, frame.as_of);
@@ -216,7 +221,17 @@ impl Judge<'_> {
     }
 
     /// What it means that a rule found nothing to judge.
-    fn without_rows(&self, rule: &Rule) -> Outcome {
+    async fn without_rows(&mut self, rule: &Rule) -> Result<Outcome, QueryError> {
+        let population = match self.population.take() {
+            Some(population) => population,
+            None => population(self.session).await?,
+        };
+        let outcome = self.empty(&rule.header.needs, &population);
+        self.population = Some(population);
+        Ok(outcome)
+    }
+
+    fn empty(&self, needs: &Needs, population: &Population) -> Outcome {
         let outcome = |status, reason: &str, message: String, gaps| Outcome {
             subject: None,
             status,
@@ -228,16 +243,21 @@ impl Judge<'_> {
         let none = |message: &str| {
             outcome(Status::NotApplicable, "no_subject", message.to_owned(), Vec::new())
         };
-        let needs = &rule.header.needs;
         if needs.is_empty() {
-            return if self.population.inventory.is_empty() {
+            return if population.inventory.is_empty() {
                 unknown("Nothing to judge was found, and no inventory was read.".to_owned(), vec![])
             } else {
                 none("The inventory that was read holds nothing to judge.")
             };
         }
+        let covered = self.index.providers();
+        let met = |provider: &str| {
+            population.events.contains(provider)
+                || population.inventory.contains(provider)
+                || covered.contains(provider)
+        };
         let known: Vec<(&String, &Vec<String>)> =
-            needs.iter().filter(|(provider, _)| self.knows(provider)).collect();
+            needs.iter().filter(|(provider, _)| met(provider)).collect();
         if known.is_empty() {
             let names: Vec<&str> = needs.keys().map(String::as_str).collect();
             let names = names.join(", ");
@@ -253,12 +273,6 @@ impl Judge<'_> {
             let cause = describe(&gaps);
             unknown(format!("Nothing to judge was found, but {cause}."), gaps)
         }
-    }
-
-    fn knows(&self, provider: &str) -> bool {
-        self.population.events.contains(provider)
-            || self.population.inventory.contains(provider)
-            || self.index.providers().contains(provider)
     }
 
     /// The stretches of the period in which a subject could have gone unseen.
@@ -349,3 +363,6 @@ fn controls(controls: &[Control], params: &Params, status: Status) -> Vec<Contro
     };
     controls.iter().map(verdict).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -48,6 +48,11 @@ impl Bindings {
     fn literal(&self, placeholder: &str) -> Result<Expr, String> {
         let sql = placeholder.strip_prefix('$').and_then(|name| self.0.get(name));
         let Some(sql) = sql else {
+            let whole = placeholder.strip_prefix('$').and_then(|name| name.strip_suffix("_days"));
+            if let Some(name) = whole.filter(|name| self.0.contains_key(&format!("{name}_seconds")))
+            {
+                return Err(format!("`{placeholder}` needs `{name}` in whole days"));
+            }
             let known: Vec<String> = self.0.keys().map(|name| format!("${name}")).collect();
             return Err(format!(
                 "`{placeholder}` is not known; known here are {}",

@@ -1,7 +1,13 @@
 //! The contract of a rule's query: which columns it gives, and what may stand in them.
 //!
 //! Texts and lists may be of any Arrow type that holds texts or lists. An empty list may have any
-//! item type, since SQL gives `[]` none. `ledgers` and `attested` are optional.
+//! item type, since SQL gives `[]` none.
+//!
+//! Three columns are optional: `ledgers`, whose logs the absences are judged on in place of
+//! `<provider>/<account>`; `needs`, the kinds of coverage that this subject's absences need in place
+//! of the header's, for a subject whose log is another one (a key of a Managed HSM); `attested`,
+//! whether the verdict rests on what people declare. Null or empty is as if the column were not
+//! there.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,6 +21,7 @@ use serde_json::Value;
 
 use crate::finding::{Period, Status, Subject};
 
+use super::header::COVERAGE_KINDS;
 use super::json::values;
 
 /// The columns that every query gives.
@@ -34,7 +41,7 @@ const REQUIRED: &[&str] = &[
 ];
 
 /// The columns that a query may give and that are no facts.
-const OPTIONAL: &[&str] = &["ledgers", "attested"];
+const OPTIONAL: &[&str] = &["ledgers", "needs", "attested"];
 
 /// How many event ids a result keeps.
 const EVIDENCE_KEPT: usize = 100;
@@ -52,6 +59,8 @@ pub(super) struct Verdict {
     pub(super) absences: Vec<Period>,
     /// Whose logs the absences are judged on; empty for the subject's own.
     pub(super) ledgers: Vec<String>,
+    /// The kinds of coverage that the absences need; empty for those of the rule's header.
+    pub(super) needs: Vec<String>,
     /// Whether the verdict rests on what people attest.
     pub(super) attested: bool,
     pub(super) facts: BTreeMap<String, Value>,
@@ -62,7 +71,7 @@ pub(super) struct Verdict {
 pub(super) struct Breach {
     pub(super) message: String,
     /// The subject whose row breaks it, where one can be named.
-    pub(super) subject: Option<Subject>,
+    pub(super) subject: Option<Box<Subject>>,
 }
 
 impl Breach {
@@ -81,7 +90,7 @@ pub(super) fn read(batches: &[RecordBatch]) -> Result<Vec<Verdict>, Breach> {
                 let Subject { kind, id, .. } = &verdict.subject;
                 return Err(Breach {
                     message: format!("the query gives {kind} `{id}` twice; one row a subject"),
-                    subject: Some(verdict.subject),
+                    subject: Some(Box::new(verdict.subject)),
                 });
             }
             verdicts.push(verdict);
@@ -118,7 +127,7 @@ impl Columns {
             texts.insert(*name, text_column(name, batch)?);
         }
         let mut lists = BTreeMap::new();
-        for name in ["evidence", "inventory_refs", "ledgers"] {
+        for name in ["evidence", "inventory_refs", "ledgers", "needs"] {
             lists.insert(name, list_column(name, batch)?);
         }
         let schema = batch.schema();
@@ -155,7 +164,7 @@ impl Columns {
             account: text("account"),
             region: text("region"),
         };
-        let breach = |message: String| Breach { message, subject: Some(subject.clone()) };
+        let breach = |message: String| Breach { message, subject: Some(Box::new(subject.clone())) };
         if subject.id.is_empty() || subject.kind.is_empty() {
             return Err(Breach::columns(format!(
                 "row {} has no subject_id or no subject_kind",
@@ -174,6 +183,14 @@ impl Columns {
         let absences = self.absences.get(row).cloned().flatten().ok_or_else(|| {
             breach(format!("an absence of {} `{}` lacks an end", subject.kind, subject.id))
         })?;
+        let needs = self.list("needs", row);
+        if let Some(kind) = needs.iter().find(|kind| !COVERAGE_KINDS.contains(&kind.as_str())) {
+            return Err(breach(format!(
+                "`needs` of {} `{}` names `{kind}`, which is no kind of \
+                                       coverage",
+                subject.kind, subject.id
+            )));
+        }
         let mut evidence = self.list("evidence", row);
         let given = self.counts.get(row).copied().flatten().and_then(|n| u64::try_from(n).ok());
         let listed = u64::try_from(evidence.len()).unwrap_or(u64::MAX);
@@ -187,6 +204,7 @@ impl Columns {
             inventory_refs: self.list("inventory_refs", row),
             absences,
             ledgers: self.list("ledgers", row),
+            needs,
             attested: self.attested.get(row) == Some(&Value::Bool(true)),
             facts: self.facts(row),
             subject,

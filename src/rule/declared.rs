@@ -153,3 +153,62 @@ impl List {
         if problems.is_empty() { Ok(row) } else { Err(problems) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rule::json::to_json;
+
+    fn problems(read: Result<RecordBatch, RuleError>) -> Vec<FileProblem> {
+        match read {
+            Err(RuleError::Files(problems)) => problems,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn people_are_read_and_their_e_mails_case_folded() {
+        let text = "\u{feff}person,provider,account,identity,kind\n\
+                    Jo@Example.ORG,aws,,AROA1:Jo@Example.ORG,human\n\
+                    pipeline,,,deploy@project.iam,automation\n";
+        let rows = to_json(&read_people("people.csv", text).unwrap());
+        assert_eq!(rows[0]["person"], "jo@example.org");
+        assert_eq!(rows[0]["identity"], "AROA1:Jo@Example.ORG");
+        assert_eq!(rows[0]["account"], Value::Null);
+        assert_eq!(rows[1]["provider"], Value::Null);
+        assert_eq!(read_people("p", "person,identity,kind\n").unwrap().num_rows(), 0);
+    }
+
+    #[test]
+    fn approvals_are_read_with_their_times() {
+        let text = "approval_id,kind,requester,approver,approved_at,valid_until,scope,action,\
+                    reference\n\
+                    A-1,ticket,Jo@x.org,Sam@x.org,2026-01-01T10:00:00+02:00,2026-01-02,*,key.*,T-1\n";
+        let rows = to_json(&read_approvals("a.csv", text).unwrap());
+        assert_eq!(rows[0]["approved_at"], "2026-01-01T08:00:00Z");
+        assert_eq!(rows[0]["approver"], "sam@x.org");
+    }
+
+    #[test]
+    fn every_bad_line_is_named() {
+        let found = problems(read_people(
+            "people.csv",
+            "person,identity,kind,provider\n\
+             a@x.org,i,person,aws\n\
+             ,i,human,aws\n\
+             a@x.org,i,human,oracle\n\
+             a@x.org,i\n",
+        ));
+        let lines: Vec<_> = found.iter().map(|problem| problem.line.unwrap()).collect();
+        assert_eq!(lines, [2, 3, 4, 5], "{found:#?}");
+        let found = problems(read_people("p", "person,kind,e-mail,kind\n"));
+        assert_eq!(found.len(), 3, "{found:#?}");
+        let found = problems(read_approvals(
+            "a.csv",
+            "approval_id,kind,approver,approved_at,valid_until,scope,action\n\
+             1,ticket,s,yesterday,,*,*\n\
+             2,ticket,s,2026-01-02,2026-01-01,*,*\n",
+        ));
+        assert_eq!(found.len(), 2, "{found:#?}");
+    }
+}

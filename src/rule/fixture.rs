@@ -127,7 +127,7 @@ async fn run_rule(set: &RuleSet, rule: &Rule, folder: &Path) -> Vec<FixtureOutco
         let promise =
             PROMISES.iter().find(|(known, _)| *known == word).map(|(_, promise)| *promise);
         let problem = match promise {
-            Some(promise) if name.ends_with(".jsonl") => {
+            Some(promise) if path.extension().is_some_and(|own| own == "jsonl") => {
                 kept.push(promise);
                 run_file(set, rule, &path, promise).await.err()
             }
@@ -296,7 +296,8 @@ fn complete_event(row: &mut Map<String, Value>, index: usize) {
     default(row, "native_action", &native);
     row.entry("mapper_version").or_insert_with(|| Value::from(1));
     let hash = leaf_hash(&ledger, &text(row, "event_id"), &text(row, "raw"));
-    let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    let digits = hash.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    let hash: String = digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect();
     default(row, "leaf_hash", &hash);
 }
 

@@ -231,4 +231,27 @@ mod tests {
         assert_eq!(member(document, "t").as_ref().and_then(flag), Some(true));
         assert_eq!(member("not json", "a"), None);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn hostile_texts_never_panic(text in ".{0,40}", other in ".{0,12}") {
+            glob(&text, &other);
+            member(&text, &other);
+            member(&format!("{{\"a\":{{\"b\":[{text:?}]}}}}"), &format!("a.b.{other}"));
+        }
+
+        #[test]
+        fn a_glob_agrees_with_its_definition(text in "[ab]{0,8}", pattern in "[ab*]{0,6}") {
+            fn slow(text: &[u8], pattern: &[u8]) -> bool {
+                match pattern.split_first() {
+                    None => text.is_empty(),
+                    Some((b'*', rest)) => (0..=text.len()).any(|at| slow(&text[at..], rest)),
+                    Some((first, rest)) => {
+                        text.split_first().is_some_and(|(own, after)| own == first && slow(after, rest))
+                    }
+                }
+            }
+            proptest::prop_assert_eq!(glob(&text, &pattern), slow(text.as_bytes(), pattern.as_bytes()));
+        }
+    }
 }

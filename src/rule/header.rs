@@ -466,4 +466,17 @@ SELECT 1
         assert_eq!((header.description.as_str(), header.params.len()), ("d", 1));
         assert!(read_view("v.sql", "/*+++ id=\"d\" +++*/\nSELECT 1").is_err());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn hostile_files_never_panic(text in ".{0,60}", toml in "[a-z =\\[\\]{}\"0-9\n.]{0,60}") {
+            drop(read_rule("f", &text));
+            drop(read_rule("f", &format!("/*+++{toml}+++*/ {text}")));
+            drop(read_view("f", &format!("/*+++{toml}+++*/ {text}")));
+            drop(crate::rule::read_waivers("f", &toml));
+            drop(crate::rule::read_waivers("f", &format!("[[waiver]]\n{toml}")));
+            drop(crate::rule::read_people("f", &format!("person,identity,kind\n{text}")));
+            drop(crate::rule::read_approvals("f", &text));
+        }
+    }
 }

@@ -4,7 +4,7 @@
 //! decimals, bytes) is text. A number that is not finite is null.
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray as _, BooleanArray, RecordBatch, StructArray, new_null_array,
+    Array as _, ArrayRef, AsArray as _, BooleanArray, RecordBatch, StructArray, new_null_array,
 };
 use datafusion::arrow::compute::{cast, is_null};
 use datafusion::arrow::datatypes::{
@@ -51,17 +51,19 @@ pub(super) fn values(column: &ArrayRef) -> Vec<Value> {
             numbers.as_primitive::<Float64Type>().iter().map(Value::from).collect()
         }
         DataType::Timestamp(..) => times(column),
-        DataType::List(_) => {
-            column.as_list::<i32>().iter().map(|items| items.map_or(Value::Null, list)).collect()
-        }
+        DataType::List(_) => column
+            .as_list::<i32>()
+            .iter()
+            .map(|items| items.as_ref().map_or(Value::Null, list))
+            .collect(),
         DataType::Struct(_) => structs(column.as_struct()),
         _ => formatted(column),
     }
 }
 
 /// A list's items as a JSON list.
-fn list(items: ArrayRef) -> Value {
-    Value::Array(values(&items))
+fn list(items: &ArrayRef) -> Value {
+    Value::Array(values(items))
 }
 
 /// Casts between types of one family, which cannot fail; nulls if it should.
@@ -101,9 +103,11 @@ fn formatted(column: &ArrayRef) -> Vec<Value> {
         return vec![Value::Null; column.len()];
     };
     let nulls: BooleanArray = is_null(column).unwrap_or_else(|_| vec![false; column.len()].into());
-    let text = |index: usize| match nulls.value(index) {
-        true => Value::Null,
-        false => Value::String(formatter.value(index).to_string()),
+    let text = |index: usize| {
+        if nulls.value(index) {
+            return Value::Null;
+        }
+        Value::String(formatter.value(index).to_string())
     };
     (0..column.len()).map(text).collect()
 }

@@ -123,8 +123,8 @@ impl Comparison {
 
 fn compare(value: &Param, bound: &Param) -> Option<Ordering> {
     match (value, bound) {
-        (Param::Duration { minutes: a, .. }, Param::Duration { minutes: b, .. }) => Some(a.cmp(b)),
-        (Param::Int(a), Param::Int(b)) => Some(a.cmp(b)),
+        (Param::Duration { minutes: a, .. }, Param::Duration { minutes: b, .. })
+        | (Param::Int(a), Param::Int(b)) => Some(a.cmp(b)),
         (Param::Flag(a), Param::Flag(b)) => Some(a.cmp(b)),
         _ => number(value)?.partial_cmp(&number(bound)?),
     }

@@ -1,13 +1,17 @@
 //! The bounds within which a query runs: one read-only query over known tables, without clock or
-//! chance, in bounded memory, time and rows, and nothing on disk.
+//! chance, in bounded length, memory, time and rows, and nothing on disk.
+//!
+//! Queries are planned and run on threads of their own: planning goes as deep as a query is nested,
+//! which would overflow an ordinary stack and end the whole program, and a query that computes
+//! without end must not hold up the program's other work.
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::array::{Array as _, ArrayRef, RecordBatch};
 use datafusion::common::TableReference;
 use datafusion::common::tree_node::{TreeNode as _, TreeNodeRecursion};
 use datafusion::error::DataFusionError;
@@ -24,13 +28,32 @@ use datafusion::sql::sqlparser::ast::{
     Expr as SqlExpr, FunctionArguments, Query, Statement as SqlStatement, TableFactor, Visit as _,
     Visitor,
 };
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 use futures::StreamExt as _;
+use tokio::runtime::Runtime;
+
+/// How many words and signs a query may have. Planning goes as deep as a chain of operators is
+/// long; the stack below holds several times this depth.
+const MAX_TOKENS: usize = 8000;
+
+/// The stack of a thread that plans and runs queries, in bytes; only what is used is ever taken.
+const STACK: usize = 64 << 20;
+
+/// The threads that plan and run queries.
+static THREADS: LazyLock<Option<Runtime>> = LazyLock::new(|| {
+    tokio::runtime::Builder::new_multi_thread()
+        .thread_name("rules")
+        .thread_stack_size(STACK)
+        .enable_all()
+        .build()
+        .ok()
+});
 
 /// What one query may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Memory for all queries of a session together, in bytes; also the most that one view may
-    /// hold.
+    /// Memory for all queries of a session and the views that it holds, in bytes.
     pub memory: usize,
     /// Time for one query, and for one view.
     pub time: Duration,
@@ -40,7 +63,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { memory: 1 << 30, time: Duration::from_secs(60), rows: 1_000_000 }
+        Self { memory: 1 << 30, time: Duration::from_mins(1), rows: 1_000_000 }
     }
 }
 
@@ -115,7 +138,16 @@ const SERIES: &[&str] = &["generate_series", "range", "gen_series"];
 
 /// Reads `sql` as exactly one query.
 pub(super) fn parse(sql: &str) -> Result<Statement, QueryError> {
-    let mut statements = DFParserBuilder::new(sql)
+    let tokens = Tokenizer::new(&GenericDialect {}, sql)
+        .tokenize_with_location()
+        .map_err(|error| QueryError::failed(error.to_string()))?;
+    let words = tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).count();
+    if words > MAX_TOKENS {
+        return Err(QueryError::limit(format!(
+            "the query has {words} words and signs; {MAX_TOKENS} are allowed"
+        )));
+    }
+    let mut statements = DFParserBuilder::new(tokens)
         .build()
         .and_then(|mut parser| parser.parse_statements())
         .map_err(|error| QueryError::failed(error.strip_backtrace()))?;
@@ -188,10 +220,14 @@ impl Visitor for Names {
 
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<QueryError> {
         let name = match factor {
-            TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. } => {
+            TableFactor::Table { args: None, .. }
+            | TableFactor::Derived { .. }
+            | TableFactor::NestedJoin { .. }
+            | TableFactor::UNNEST { .. } => return ControlFlow::Continue(()),
+            TableFactor::Table { name, .. } | TableFactor::Function { name, .. } => {
                 name.to_string().to_lowercase()
             }
-            _ => return ControlFlow::Continue(()),
+            other => other.to_string(),
         };
         if SERIES.contains(&name.as_str()) {
             return ControlFlow::Continue(());
@@ -265,8 +301,11 @@ pub(super) async fn run(
     statement: Statement,
     limits: Limits,
 ) -> Result<Vec<RecordBatch>, QueryError> {
+    let Some(threads) = THREADS.as_ref() else {
+        return Err(QueryError::failed("no thread could be started"));
+    };
     let own = context.clone();
-    let mut task = tokio::spawn(async move { plan_and_collect(&own, statement, limits).await });
+    let mut task = threads.spawn(async move { plan_and_collect(&own, statement, limits).await });
     match tokio::time::timeout(limits.time, &mut task).await {
         Ok(Ok(result)) => result,
         Ok(Err(join)) => Err(QueryError::failed(format!("the query broke off: {join}"))),
@@ -302,7 +341,7 @@ async fn collect(
     while let Some(batch) = stream.next().await {
         let batch = batch?;
         rows += batch.num_rows();
-        bytes += batch.get_array_memory_size();
+        bytes += size(&batch);
         if rows > limits.rows {
             let most = limits.rows;
             return Err(QueryError::limit(format!("the query gives more than {most} rows")));
@@ -320,3 +359,13 @@ async fn collect(
     }
     Ok(batches)
 }
+
+/// The bytes that a batch's own rows take: batches may be slices of one buffer, which is not to be
+/// counted for each of them.
+pub(super) fn size(batch: &RecordBatch) -> usize {
+    let column = |column: &ArrayRef| column.to_data().get_slice_memory_size().unwrap_or(0);
+    batch.columns().iter().map(column).sum()
+}
+
+#[cfg(test)]
+mod tests;

@@ -5,10 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::datasource::MemTable;
 use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::lock::Mutex;
 use jiff::Timestamp;
@@ -23,6 +25,9 @@ use super::functions;
 use super::param::{ParamOverride, Params, resolve};
 use super::sandbox::{self, Limits, QueryError};
 use super::set::{RuleSet, View};
+
+/// The time that a query of the engine's own may take.
+const OWN_TIME: Duration = Duration::from_hours(1);
 
 /// The times, parameters and limits that queries run under.
 #[derive(Debug, Clone)]
@@ -47,8 +52,8 @@ struct Inner {
     known: BTreeSet<String>,
     times: Bindings,
     frame: Frame,
-    /// What became of each view that was computed.
-    computed: Mutex<BTreeMap<String, Result<(), QueryError>>>,
+    /// What became of each view that was computed: the memory that it holds, or why it failed.
+    computed: Mutex<BTreeMap<String, Result<Arc<MemoryReservation>, QueryError>>>,
 }
 
 impl Session {
@@ -103,6 +108,12 @@ impl Session {
         sandbox::run(&self.0.context, statement, self.0.frame.limits).await
     }
 
+    /// Runs a query of the engine's own over tables, whose time no rule's limit bounds.
+    pub(super) async fn query_own(&self, sql: &str) -> Result<Vec<RecordBatch>, QueryError> {
+        let limits = Limits { time: OWN_TIME, rows: usize::MAX, ..self.0.frame.limits };
+        sandbox::run(&self.0.context, sandbox::parse(sql)?, limits).await
+    }
+
     /// Computes the views among `named`, and those that they use, unless that was done before.
     async fn compute(&self, named: &[String]) -> Result<(), QueryError> {
         let inner = &self.0;
@@ -127,7 +138,7 @@ impl Session {
         Ok(())
     }
 
-    async fn view(&self, view: &View) -> Result<(), QueryError> {
+    async fn view(&self, view: &View) -> Result<Arc<MemoryReservation>, QueryError> {
         let inner = &self.0;
         let params = resolve(&view.name, &view.params, &inner.frame.overrides)
             .map_err(|error| QueryError::failed(error.to_string()))?;
@@ -140,10 +151,14 @@ impl Session {
         // Rows of a view are held in memory and bounded by it, not counted.
         let limits = Limits { rows: usize::MAX, ..inner.frame.limits };
         let batches = sandbox::run(&inner.context, statement, limits).await?;
-        let Some(schema) = batches.first().map(RecordBatch::schema) else { return Ok(()) };
-        let table = MemTable::try_new(schema, vec![batches])?;
-        inner.context.register_table(view.name.as_str(), Arc::new(table))?;
-        Ok(())
+        let pool = &inner.context.runtime_env().memory_pool;
+        let held = MemoryConsumer::new(format!("view {}", view.name)).register(pool);
+        held.try_grow(batches.iter().map(sandbox::size).sum())?;
+        if let Some(schema) = batches.first().map(RecordBatch::schema) {
+            let table = MemTable::try_new(schema, vec![batches])?;
+            inner.context.register_table(view.name.as_str(), Arc::new(table))?;
+        }
+        Ok(Arc::new(held))
     }
 }
 

@@ -6,7 +6,6 @@ use std::path::Path;
 
 use datafusion::common::utils::datafusion_strsim::levenshtein;
 use include_dir::{Dir, include_dir};
-use sha2::{Digest as _, Sha256};
 
 use crate::event::sha256_hex;
 use crate::finding::{ParamInfo, RuleInfo};
@@ -227,7 +226,7 @@ impl RuleSet {
 fn embedded(folder: &Dir<'static>, files: &mut Vec<SourceFile>) {
     for file in folder.files() {
         let path = file.path().to_string_lossy().replace('\\', "/");
-        if path.ends_with(".sql") {
+        if file.path().extension().is_some_and(|own| own == "sql") {
             let text = String::from_utf8_lossy(file.contents()).into_owned();
             files.push(SourceFile { shown: format!("rules/{path}"), path, text, custom: false });
         }
@@ -256,6 +255,10 @@ fn read_folder(
     for entry in entries {
         let path = entry.map_err(|error| unreadable(folder, error))?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        // A link to a folder could lead in a circle; hidden entries are copies kept by tools.
+        if name.starts_with('.') || (path.is_dir() && path.is_symlink()) {
+            continue;
+        }
         let inner = if below.is_empty() { name } else { format!("{below}/{name}") };
         if path.is_dir() {
             read_folder(&path, &inner, custom, files)?;
@@ -384,13 +387,141 @@ impl Reading {
             .map(|file| (file.path.as_str(), file.text.as_str()))
             .collect();
         sorted.sort_unstable();
-        let mut hasher = Sha256::new();
+        let mut all = Vec::new();
         for (path, text) in sorted {
             // Lengths first, so that no two lists of files give the same bytes.
-            hasher.update(format!("{} {}\n", path.len(), text.len()).as_bytes());
-            hasher.update(path.as_bytes());
-            hasher.update(text.as_bytes());
+            all.extend_from_slice(format!("{} {}\n", path.len(), text.len()).as_bytes());
+            all.extend_from_slice(path.as_bytes());
+            all.extend_from_slice(text.as_bytes());
         }
-        hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        sha256_hex(&all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(id: &str) -> String {
+        format!(
+            "/*+++\nid = \"{id}\"\ntitle = \"t\"\nseverity = \"low\"\nrationale = \"r\"\n\
+             remediation = \"r\"\nparams = {{ period = \"1d\" }}\n+++*/\nSELECT 1\n"
+        )
+    }
+
+    fn write(folder: &Path, path: &str, text: &str) {
+        let path = folder.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    #[test]
+    fn every_file_that_cannot_be_used_is_listed() {
+        let error = RuleSet::from_texts(&[
+            ("a/good.sql", &rule("A-1")),
+            ("a/none.sql", "SELECT 1"),
+            ("b/bad.sql", "/*+++ id = 1 +++*/ SELECT 1"),
+            ("b/same.sql", &rule("A-1")),
+            ("views/Upper.sql", "SELECT 1"),
+            ("views/keys.sql", "SELECT 1"),
+        ]);
+        let RuleError::Files(problems) = error.unwrap_err() else { panic!("not about files") };
+        let files: Vec<&str> = problems.iter().map(|problem| problem.file.as_str()).collect();
+        assert_eq!(
+            files,
+            ["a/none.sql", "b/bad.sql", "b/same.sql", "views/Upper.sql", "views/keys.sql"]
+        );
+    }
+
+    #[test]
+    fn views_come_after_those_that_they_use() {
+        let set = RuleSet::from_texts(&[
+            ("views/a.sql", "SELECT * FROM b JOIN c ON true"),
+            ("views/b.sql", "WITH a AS (SELECT * FROM c) SELECT * FROM a"),
+            ("views/c.sql", "SELECT * FROM events"),
+        ]);
+        let set = set.unwrap();
+        let names: Vec<&str> = set.views().iter().map(|view| view.name.as_str()).collect();
+        assert_eq!(names, ["c", "b", "a"]);
+    }
+
+    #[test]
+    fn views_in_a_circle_are_an_error() {
+        let error = RuleSet::from_texts(&[
+            ("views/a.sql", "SELECT * FROM b"),
+            ("views/b.sql", "SELECT * FROM a"),
+            ("views/c.sql", "SELECT * FROM c"),
+            ("views/d.sql", "SELECT 1"),
+        ]);
+        let RuleError::Files(problems) = error.unwrap_err() else { panic!("not about files") };
+        assert_eq!(problems.len(), 3, "{problems:#?}");
+    }
+
+    #[test]
+    fn a_users_own_file_replaces_the_embedded_one_and_is_marked() {
+        let shipped = tempfile::tempdir().unwrap();
+        write(shipped.path(), "rotation/rot-01.sql", &rule("ROT-01"));
+        write(shipped.path(), "views/v.sql", "SELECT 1");
+        let own = tempfile::tempdir().unwrap();
+        write(own.path(), "mine/other.sql", &rule("ROT-01").replace("\"t\"", "\"mine\""));
+        write(own.path(), "top.sql", &rule("OWN-1"));
+        write(own.path(), "views/v.sql", "SELECT 2");
+        write(own.path(), "notes.txt", "not a rule");
+        let mut files = Vec::new();
+        read_folder(shipped.path(), "", false, &mut files).unwrap();
+        let before = RuleSet::from_files(files).unwrap();
+        let mut files = Vec::new();
+        read_folder(shipped.path(), "", false, &mut files).unwrap();
+        read_folder(own.path(), "", true, &mut files).unwrap();
+        let set = RuleSet::from_files(files).unwrap();
+        assert_eq!(set.get("rot-01").unwrap().header.title, "mine");
+        assert_eq!(set.get("ROT-01").unwrap().family, "custom:mine");
+        assert_eq!(set.get("OWN-1").unwrap().family, "custom");
+        assert_eq!(set.views()[0].sql, "SELECT 2");
+        assert_eq!(set.replaced(), ["ROT-01", "view v"]);
+        assert_ne!(set.digest(), before.digest());
+        assert!(RuleSet::load(Some(Path::new("/nowhere/at/all"))).is_err());
+    }
+
+    #[test]
+    fn the_digest_depends_on_names_and_bytes_and_not_on_order() {
+        let (a, b) = (rule("A-1"), rule("B-1"));
+        let digest =
+            |texts: &[(&str, &str)]| RuleSet::from_texts(texts).unwrap().digest().to_owned();
+        let first = digest(&[("x/a.sql", &a), ("x/b.sql", &b)]);
+        assert_eq!(first, digest(&[("x/b.sql", &b), ("x/a.sql", &a)]));
+        assert_ne!(first, digest(&[("x/c.sql", &a), ("x/b.sql", &b)]));
+        assert_ne!(first, digest(&[("x/a.sql", &format!("{a} ")), ("x/b.sql", &b)]));
+        assert_eq!(first.len(), 64);
+    }
+
+    #[test]
+    fn an_unknown_rule_is_answered_with_the_closest_one() {
+        let texts = [("x/a.sql", &*rule("ROT-01")), ("x/b.sql", &*rule("DC-04"))];
+        let set = RuleSet::from_texts(&texts).unwrap();
+        let near = |asked: &str| match set.get(asked) {
+            Err(RuleError::UnknownRule { near, .. }) => near,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(near("ROT-1").as_deref(), Some("ROT-01"));
+        assert_eq!(near("something-else"), None);
+        let select = |glob: &str| set.select(&[glob.to_owned()]).map(|rules| rules.len());
+        assert_eq!((select("rot-*"), select("*")), (Ok(1), Ok(2)));
+        assert!(select("LIF-*").is_err());
+        assert_eq!(set.select(&[]).unwrap().len(), 2);
+        for (name, good) in [
+            ("ROT-01.period=2d", true),
+            ("ROT-1.period=2d", false),
+            ("ROT-01.perod=2d", false),
+            ("ROT-01.period=two", false),
+        ] {
+            let change = ParamOverride::parse(name).unwrap();
+            assert_eq!(set.check_overrides(&[change]).is_ok(), good, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_shipped_rules_can_be_read() {
+        RuleSet::load(None).unwrap_or_else(|error| panic!("{error}"));
     }
 }

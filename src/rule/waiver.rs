@@ -212,3 +212,102 @@ impl Waiver {
             && result.subject.as_ref().is_some_and(|subject| glob(&subject.id, &self.subject))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    use crate::finding::{Severity, Subject};
+
+    const GOOD: &str = r#"
+[[waiver]]
+id = "W-1"
+rule = "ROT-*"
+subject = "arn:aws:kms:*:key/1"
+reason = "Migration"
+owner = "Jo@example.org"
+approver = "sam@example.org"
+ticket = "T-1"
+created = 2026-01-01
+expires = "2026-06-30T00:00:00Z"
+"#;
+
+    fn problems(text: &str) -> Vec<FileProblem> {
+        match read_waivers("w.toml", text) {
+            Err(RuleError::Files(problems)) => problems,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn result(rule: &str, subject: &str, status: Status) -> RuleResult {
+        RuleResult {
+            rule: rule.to_owned(),
+            severity: Severity::High,
+            subject: Some(Subject { id: subject.to_owned(), ..Subject::default() }),
+            status,
+            waived: None,
+            reason: String::new(),
+            message: String::new(),
+            grade: None,
+            controls: Vec::new(),
+            evidence: Vec::new(),
+            evidence_count: 0,
+            inventory_refs: Vec::new(),
+            gaps: Vec::new(),
+            facts: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn only_failed_results_are_waived_and_only_until_the_waiver_expires() {
+        let waivers = read_waivers("w.toml", GOOD).unwrap();
+        let key = "arn:aws:kms:eu:1:key/1";
+        let results = || {
+            vec![
+                result("ROT-01", key, Status::Fail),
+                result("ROT-02", key, Status::Undetermined),
+                result("ROT-02", "other", Status::Fail),
+                result("DC-01", key, Status::Fail),
+            ]
+        };
+        for (as_of, state, waived) in [("2026-06-29", "in_force", 1), ("2026-06-30", "expired", 0)]
+        {
+            let mut results = results();
+            let states = apply(&waivers, &mut results, read_time(as_of).unwrap());
+            assert_eq!((states[0].state.as_str(), states[0].matched), (state, 1));
+            assert_eq!(results.iter().filter(|result| result.waived.is_some()).count(), waived);
+        }
+        let states = apply(&waivers, &mut [], read_time("2026-02-01").unwrap());
+        assert_eq!(states[0].state, "unmatched");
+    }
+
+    #[test]
+    fn an_invalid_waiver_is_named_with_its_file_and_place() {
+        for (from, to, says) in [
+            ("sam@example.org", " JO@Example.org", "owner approved"),
+            ("2026-06-30T00:00:00Z", "2027-06-30", "366 days"),
+            ("2026-06-30T00:00:00Z", "2025-06-30", "before it was created"),
+            ("2026-06-30T00:00:00Z", "soon", "`expires` is `soon`"),
+            ("expires", "expiry", "unknown field"),
+            ("expires = \"2026-06-30T00:00:00Z\"", "", "missing field"),
+            ("\"Migration\"", "\" \"", "`reason` is empty"),
+        ] {
+            let found = problems(&GOOD.replace(from, to));
+            assert!(found[0].problem.contains(says), "{says}: {found:?}");
+            assert_eq!(found[0].line, Some(2));
+            assert!(found[0].problem.contains("waiver 1 (W-1)"));
+        }
+        assert!(problems("waivers = []")[0].problem.contains("unknown field"));
+        assert_eq!(problems(&format!("{GOOD}{GOOD}"))[0].line, Some(13));
+        assert_eq!(read_waivers("w.toml", ""), Ok(vec![]));
+    }
+
+    #[test]
+    fn a_waiver_of_everything_must_be_meant() {
+        let broad = GOOD.replace("ROT-*", "*").replace("arn:aws:kms:*:key/1", "**");
+        assert!(problems(&broad)[0].problem.contains("allow_broad"));
+        assert_eq!(read_waivers("w", &format!("{broad}allow_broad = true")).unwrap().len(), 1);
+        assert_eq!(read_waivers("w", &GOOD.replace("ROT-*", "*")).unwrap().len(), 1);
+    }
+}
