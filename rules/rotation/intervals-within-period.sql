@@ -230,6 +230,8 @@ SELECT
     WHEN verdict LIKE 'pass%' AND first_event_at IS NOT NULL
       THEN make_array(named_struct('from', $period_from, 'to', first_event_at))
   END AS absences,
+  -- A multi-Region key rotates in the region of its primary key.
+  CASE WHEN verdict NOT LIKE 'not_applicable%' THEN rotation_regions END AS regions,
   -- The keys of a Managed HSM stand in a log of their own kind.
   CASE WHEN service = 'managedhsm' THEN make_array('azure.managedhsm.audit') END AS needs,
   key_alias,

@@ -111,6 +111,8 @@ SELECT
       AND state_at < $as_of AND (state_event IS NOT NULL OR state_at < $as_of - $fresh)
       THEN make_array(named_struct('from', state_at, 'to', $as_of))
   END AS absences,
+  -- A multi-Region key rotates in the region of its primary key.
+  CASE WHEN verdict NOT LIKE 'not_applicable%' THEN rotation_regions END AS regions,
   -- The keys of a Managed HSM stand in a log of their own kind.
   CASE WHEN service = 'managedhsm' THEN make_array('azure.managedhsm.audit') END AS needs,
   key_alias,

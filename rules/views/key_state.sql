@@ -269,12 +269,19 @@ joined AS (
   LEFT JOIN aliases ON aliases.key_id = k.key_id
   LEFT JOIN key_settings AS settings ON settings.key_or_group = coalesce(inv.key_group, seen.key_group,
     CASE WHEN k.key_id LIKE 'arn:%:key/mrk-%' THEN split_part(k.key_id, ':key/', 2) END, k.key_id)
+),
+groups AS (
+  SELECT key_group AS grouped, array_agg(DISTINCT region ORDER BY region) AS regions, count(*) AS members,
+    max(CASE WHEN upper(multi_region_type) = 'PRIMARY' THEN 1 ELSE 0 END) = 1 AS has_primary
+  FROM joined WHERE key_group IS NOT NULL GROUP BY key_group
 )
 SELECT
   joined.*,
   CASE WHEN created_at IS NULL THEN NULL
     WHEN created_at = inventory_created_at OR created_event IS NULL THEN 'inventory' ELSE 'event' END AS created_proof,
-  CASE WHEN not_rotatable_because IS NOT NULL THEN false WHEN rotatable_known THEN true END AS auto_rotatable
+  CASE WHEN not_rotatable_because IS NOT NULL THEN false WHEN rotatable_known THEN true END AS auto_rotatable,
+  CASE WHEN groups.members > 1 OR groups.has_primary THEN groups.regions WHEN groups.members = 1 THEN make_array('*') END
+    AS rotation_regions
 FROM (
   SELECT
     joined.*,
@@ -305,3 +312,4 @@ FROM (
     END IS TRUE AS rotatable_known
   FROM joined
 ) AS joined
+LEFT JOIN groups ON groups.grouped = joined.key_group
