@@ -7,6 +7,8 @@
 pub mod event;
 pub mod finding;
 pub mod ledger;
+#[cfg(feature = "engine")]
+pub mod pipeline;
 pub mod provider;
 pub mod report;
 #[cfg(feature = "engine")]

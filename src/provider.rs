@@ -13,5 +13,6 @@ pub mod inventory;
 mod json;
 mod normalize;
 
+pub use aws::inventory::key_hint_from_path as key_hint;
 pub use json::Json;
-pub use normalize::{Context, Mapped, Reason, Reject, normalize};
+pub use normalize::{Context, Mapped, Reason, Reject, inventory_rows, normalize};

@@ -1,11 +1,60 @@
 //! Reports: an assessment and the facts beside it, written as HTML, JSON or CSV. Pure: what is
 //! written depends on the arguments alone, and the same arguments give the same bytes.
 
+mod csv;
+mod html;
+mod json;
+#[cfg(test)]
+mod sample;
+mod timeline;
+
 use std::collections::BTreeMap;
+use std::io::Write;
 
 use jiff::Timestamp;
 
+pub use csv::csv;
+pub use html::html;
+pub use json::{SCHEMA_VERSION, assessment_json, json};
+
+use crate::event::words;
 use crate::finding::{Assessment, Period};
+
+words! {
+    /// The forms that a report can take.
+    Format {
+        /// One file to read and to print, capped in length.
+        Html = "html",
+        /// Everything, for programs.
+        Json = "json",
+        /// One row for each result, for spreadsheets.
+        Csv = "csv",
+    }
+}
+
+/// Why a report was not written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReportError {
+    /// The place that it was to go to refused it.
+    #[error("cannot write the report")]
+    Write(#[from] std::io::Error),
+    /// The template engine gave up.
+    #[error("cannot lay out the report")]
+    Layout(#[source] askama::Error),
+}
+
+/// Writes a report in the form asked for.
+///
+/// # Errors
+/// When `out` cannot be written.
+pub fn write(format: Format, data: &ReportData, out: &mut dyn Write) -> Result<(), ReportError> {
+    match format {
+        Format::Html => html(data, out),
+        Format::Json => json(data, out),
+        Format::Csv => csv(data, out),
+    }
+}
 
 /// Everything that a report shows.
 #[derive(Debug, Clone, PartialEq)]

@@ -77,7 +77,7 @@ pub fn day_of(time: Timestamp) -> i32 {
 ///
 /// # Errors
 /// When the schema and the columns disagree, which is a bug.
-pub fn journal_batch(rows: &[JournalRow]) -> Result<RecordBatch, ArrowError> {
+pub fn journal_batch(rows: &[&JournalRow]) -> Result<RecordBatch, ArrowError> {
     let rows = Rows(rows);
     let mut columns = rows.head();
     columns.extend(rows.origin());
@@ -96,11 +96,11 @@ pub fn times(values: impl Iterator<Item = Option<Timestamp>>) -> ArrayRef {
     Arc::new(TimestampMicrosecondArray::from_iter(micros).with_timezone("UTC"))
 }
 
-struct Rows<'a>(&'a [JournalRow]);
+struct Rows<'a>(&'a [&'a JournalRow]);
 
 impl Rows<'_> {
     fn text<'s>(&'s self, read: impl Fn(&'s JournalRow) -> Option<&'s str>) -> ArrayRef {
-        Arc::new(self.0.iter().map(read).collect::<StringArray>())
+        Arc::new(self.0.iter().map(|row| read(row)).collect::<StringArray>())
     }
 
     fn of_event<'s>(&'s self, read: impl Fn(&'s Event) -> Option<&'s str>) -> ArrayRef {
@@ -108,7 +108,7 @@ impl Rows<'_> {
     }
 
     fn time(&self, read: impl Fn(&JournalRow) -> Option<Timestamp>) -> ArrayRef {
-        times(self.0.iter().map(read))
+        times(self.0.iter().map(|row| read(row)))
     }
 
     fn flag(&self, read: impl Fn(&Event) -> Option<bool>) -> ArrayRef {
@@ -260,7 +260,7 @@ mod tests {
         let time = "2026-03-01T23:59:59Z".parse().unwrap();
         let mut event = Event::new("aws/1".to_owned(), time, Provider::Aws, Format::CloudTrail);
         event.approvers = vec!["a".to_owned()];
-        let batch = journal_batch(&[row(Some(event)), row(None)]).unwrap();
+        let batch = journal_batch(&[&row(Some(event)), &row(None)]).unwrap();
         assert_eq!(batch.num_rows(), 2);
         assert_eq!(batch.num_columns(), schema::table("journal").unwrap().fields().len());
     }

@@ -3,5 +3,6 @@
 pub mod certificates;
 pub mod cloudhsm;
 pub mod cloudtrail;
+mod dates;
 pub mod inventory;
 pub mod policy;

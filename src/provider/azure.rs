@@ -2,5 +2,10 @@
 
 pub mod activity;
 pub mod cloudhsm;
+mod identity;
 pub mod inventory;
 pub mod keyvault;
+mod record;
+mod resource;
+mod rotation;
+mod vault;

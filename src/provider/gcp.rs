@@ -2,3 +2,5 @@
 
 pub mod audit;
 pub mod inventory;
+mod proto;
+mod resource;

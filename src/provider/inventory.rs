@@ -47,8 +47,8 @@ pub struct KeyRow {
     pub rotation_period_days: Option<i64>,
     /// When the provider says that it will rotate next.
     pub next_rotation_at: Option<Timestamp>,
-    /// Whether the key policy or binding lets anybody in: `public`, `restricted`; `None` when no
-    /// policy was read.
+    /// Whether the key policy or binding lets anybody in: `public`, `restricted`, `unreadable`
+    /// (there is a policy, and it is cut off or is none); `None` when no policy was read.
     pub access: Option<String>,
     /// The policy statement or binding that lets anybody in, or other specifics; small.
     pub details: Map<String, Value>,
@@ -222,6 +222,10 @@ pub enum InventoryKind {
     AwsEventSelectors,
     /// `aws cloudhsmv2 describe-clusters`: `{"Clusters": […]}`.
     AwsDescribeClusters,
+    /// `aws cloudtrail describe-trails`: `{"trailList": […]}`, or `get-trail`: `{"Trail": {…}}`.
+    AwsTrails,
+    /// `aws logs describe-log-groups`: `{"logGroups": […]}`.
+    AwsLogGroups,
     /// One item of `gcloud kms keys list --format json`.
     GcpKey,
     /// One item of `gcloud kms keys versions list --format json`.

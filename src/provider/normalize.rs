@@ -1,8 +1,10 @@
 //! The door to the mappers: one record in, one event, "irrelevant" or a reason to quarantine out.
 
-use crate::event::{Event, Format, words};
+use serde_json::Value;
 
+use super::inventory::{Inventory, InventoryContext, InventoryKind};
 use super::{aws, azure, gcp};
+use crate::event::{Event, Format, words};
 
 /// What is known about a record besides its bytes. Everything is optional: names of files and
 /// flags of the command line may give identity, never format.
@@ -89,5 +91,25 @@ pub fn normalize(format: Format, raw: &str, context: &Context) -> Result<Mapped,
         Format::AzureActivityExport => azure::activity::map_export(raw, context),
         Format::AzureKeyVault => azure::keyvault::map(raw, context),
         Format::AzureCloudHsm => azure::cloudhsm::map(raw, context),
+    }
+}
+
+/// Reads one inventory document.
+///
+/// # Errors
+/// When it lacks what identifies its subject.
+pub fn inventory_rows(
+    kind: InventoryKind,
+    value: &Value,
+    context: &InventoryContext,
+) -> Result<Inventory, Reject> {
+    match kind {
+        InventoryKind::GcpKey | InventoryKind::GcpKeyVersion | InventoryKind::GcpIamPolicy => {
+            gcp::inventory::read(kind, value, context)
+        }
+        InventoryKind::AzureKey
+        | InventoryKind::AzureVault
+        | InventoryKind::AzureDiagnosticSetting => azure::inventory::read(kind, value, context),
+        _ => aws::inventory::read(kind, value, context),
     }
 }

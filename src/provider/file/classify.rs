@@ -94,7 +94,7 @@ struct Probe<'a> {
 pub fn classify<'a>(item: Item<'a>) -> Class<'a> {
     if !item.text.starts_with(['{', '[']) {
         return if cloudhsm::looks_like(item.text) {
-            record(Format::CloudHsmAudit, item.text, "text", item.context)
+            block(item.text, "text", Cow::Borrowed(item.context))
         } else {
             Class::Unknown
         };
@@ -119,6 +119,12 @@ pub fn classify<'a>(item: Item<'a>) -> Class<'a> {
         Some(format) => record(format, item.text, "file", item.context),
         None => document(item, &probe),
     }
+}
+
+/// A block of an audit log as the HSM wrote it, without what its transport put around it.
+fn block<'a>(text: &str, transport: &'static str, context: Cow<'a, Context>) -> Class<'a> {
+    let raw = Cow::Owned(cloudhsm::canonical_block(text));
+    Class::Record { format: Format::CloudHsmAudit, raw, transport, context }
 }
 
 fn record<'a>(
@@ -181,11 +187,10 @@ fn log_event<'a>(message: String, stream: Option<String>, item: Item<'a>) -> Cla
         .or_else(|| member("logStreamName"))
         .or(context.log_stream);
     context.log_group = member("logGroup").or_else(|| member("logGroupName")).or(context.log_group);
-    let format = if cloudhsm::looks_like(&message) {
-        Some(Format::CloudHsmAudit)
-    } else {
-        serde_json::from_str::<Probe<'_>>(&message).ok().and_then(|probe| format_of(&probe))
-    };
+    if cloudhsm::looks_like(&message) {
+        return block(&message, "cloudwatch_logs", Cow::Owned(context));
+    }
+    let format = serde_json::from_str::<Probe<'_>>(&message).ok().and_then(|p| format_of(&p));
     match format {
         Some(format) => Class::Record {
             format,

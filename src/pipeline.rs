@@ -1,0 +1,3 @@
+//! The jobs of the program, each told from start to finish.
+
+pub mod import;

@@ -1,0 +1,245 @@
+//! `import`: recorded logs into the store.
+//!
+//! One thread reads, cuts and translates files in order; the store commits page by page beside it.
+//! Pages are cut by size alone, so the same files give the same store on any machine.
+
+mod kind;
+mod reader;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use jiff::Timestamp;
+
+use crate::finding::{Coverage, Period};
+use crate::provider::file::{FileError, Input, Limits, Origin, find};
+use crate::store::{Appended, Page, Receipt, Store, StoreError};
+
+pub use kind::{Scope, ScopeError, kind_of};
+
+/// What to import, and what is known about it.
+#[derive(Debug, Clone, Default)]
+pub struct Import {
+    /// Files, folders, `-`.
+    pub paths: Vec<PathBuf>,
+    /// Account, region and stream for records that name none.
+    pub origin: Origin,
+    /// As of when inventory was captured, where it does not say itself.
+    pub captured_at: Option<Timestamp>,
+    /// The key that documents without a key's name are about.
+    pub key: Option<String>,
+    /// The stretch over which the operator vouches for the files.
+    pub declare: Option<Period>,
+    /// What he vouches for besides what the files hold.
+    pub scopes: Vec<Scope>,
+    /// What a hostile file may cost.
+    pub limits: Limits,
+}
+
+/// What an import did. `records` = `events` + `duplicates` + `irrelevant` + `quarantined`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Imported {
+    /// Files looked at.
+    pub files: u64,
+    /// Files of no known format.
+    pub unrecognised: Vec<Unrecognised>,
+    /// Records found.
+    pub records: u64,
+    /// Events stored.
+    pub events: u64,
+    /// Records that were there already.
+    pub duplicates: u64,
+    /// Of the events stored, those that came with the id of another and other content.
+    pub conflicts: u64,
+    /// Records that have nothing to do with keys.
+    pub irrelevant: u64,
+    /// Records put into quarantine.
+    pub quarantined: u64,
+    /// Inventory rows.
+    pub inventory: u64,
+    /// Proof files.
+    pub proofs: u64,
+    /// Bytes after unpacking.
+    pub bytes_read: u64,
+    /// Files that broke off or lacked something, and why.
+    pub problems: Vec<Problem>,
+}
+
+impl Imported {
+    /// Whether something was left out: the exit code says so.
+    pub fn is_partial(&self) -> bool {
+        self.quarantined > 0
+            || !self.problems.is_empty()
+            || self.unrecognised.iter().any(|file| file.named)
+    }
+}
+
+/// A file of no known format.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unrecognised {
+    /// Its path.
+    pub file: String,
+    /// Whether it was named on the command line: that is an error.
+    pub named: bool,
+    /// What was found instead.
+    pub reason: &'static str,
+}
+
+/// Something wrong with a file; what is good in it was kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Its path.
+    pub file: String,
+    /// What is wrong, with the causes.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+/// How far an import has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Files to read in all.
+    pub files: u64,
+    /// Their size on disk.
+    pub total_bytes: u64,
+    /// Files read.
+    pub files_done: u64,
+    /// Bytes on disk of the files read.
+    pub bytes_done: u64,
+    /// Records read.
+    pub records: u64,
+    /// Events committed or known.
+    pub events: u64,
+}
+
+/// An import that could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// A path cannot be read.
+    #[error("nothing was imported")]
+    Path(#[from] FileError),
+    /// The store failed; what was committed before stays.
+    #[error("the import stopped")]
+    Store(#[from] StoreError),
+    /// The reading thread died: a bug.
+    #[error("the reader stopped unexpectedly; this is a bug, please report it")]
+    Reader,
+}
+
+impl ImportError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Path(_) => Some("give files, folders, or `-` for standard input"),
+            Self::Store(error) => error.hint(),
+            Self::Reader => None,
+        }
+    }
+}
+
+/// Imports recorded logs; `now` is the time of collection. `watch` hears of progress.
+///
+/// # Errors
+/// When a path does not exist or the store fails. Bad files are no errors: they are counted and
+/// named in what is returned.
+pub async fn import(
+    store: &mut Store,
+    job: &Import,
+    now: Timestamp,
+    watch: &mut (dyn FnMut(Progress) + Send),
+) -> Result<Imported, ImportError> {
+    let inputs = find(&job.paths)?;
+    let (sender, receiver) = sync_channel(2);
+    let reader = {
+        let (job, inputs) = (job.clone(), inputs.clone());
+        std::thread::spawn(move || reader::read(&job, &inputs, &Sender(sender)))
+    };
+    let sizes: Vec<u64> = inputs.iter().map(|input| input.size().unwrap_or(0)).collect();
+    let mut progress = Progress {
+        files: u64::try_from(inputs.len()).unwrap_or(u64::MAX),
+        total_bytes: sizes.iter().sum(),
+        ..Progress::default()
+    };
+    let mut total = Appended::default();
+    while let Some(message) = next(&receiver) {
+        match message {
+            Message::Page(page) => {
+                let done = store.append(page, now).await?;
+                add(&mut total, done);
+                progress.events = total.events + total.duplicates;
+            }
+            Message::FileDone { index, records } => {
+                progress.files_done += 1;
+                progress.bytes_done += sizes.get(index).copied().unwrap_or(0);
+                progress.records = records;
+            }
+        }
+        watch(progress);
+    }
+    let mut imported = reader.join().map_err(|_| ImportError::Reader)?;
+    imported.events = total.events;
+    imported.duplicates = total.duplicates;
+    imported.conflicts = total.conflicts;
+    Ok(imported)
+}
+
+/// Waits for the reader without holding up the runtime.
+fn next(receiver: &Receiver<Message>) -> Option<Message> {
+    tokio::task::block_in_place(|| receiver.recv().ok())
+}
+
+fn add(total: &mut Appended, page: Appended) {
+    total.events += page.events;
+    total.duplicates += page.duplicates;
+    total.conflicts += page.conflicts;
+}
+
+/// What the reader sends.
+enum Message {
+    /// A page to commit.
+    Page(Page),
+    /// A file was read.
+    FileDone {
+        /// Its place in the list.
+        index: usize,
+        /// Records so far.
+        records: u64,
+    },
+}
+
+/// The reader's end; sending fails when the store has given up.
+struct Sender(SyncSender<Message>);
+
+impl Sender {
+    fn send(&self, message: Message) -> bool {
+        self.0.send(message).is_ok()
+    }
+}
+
+/// The stretches that the operator vouches for.
+fn declared(job: &Import, met: &BTreeSet<Scope>) -> Vec<Receipt> {
+    let Some(period) = job.declare else { return Vec::new() };
+    met.iter()
+        .chain(&job.scopes)
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .map(|scope| {
+            Receipt::Coverage(Coverage {
+                ledger: scope.ledger.clone(),
+                region: scope.region.clone(),
+                kind: scope.kind.clone(),
+                period,
+                method: "declared".to_owned(),
+                status: "covered".to_owned(),
+                detail: Some("vouched for by the operator at import".to_owned()),
+            })
+        })
+        .collect()
+}
+
+/// The file's name as it is kept with its records.
+fn source_name(input: &Input) -> String {
+    input.name()
+}

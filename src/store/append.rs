@@ -1,0 +1,179 @@
+//! Appending a page: read the heads and the ids that are there, leave out what is known, commit
+//! the rest against the same snapshot; start over if another writer was faster.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use super::dedupe::{Decision, decide};
+use super::heads::Heads;
+use super::page::{Page, PendingEvent};
+use super::receipt::{Receipt, ledger_row, snapshot_row};
+use super::table::failed;
+use super::{Store, StoreError, commit};
+use crate::event::batch::{JournalRow, RowKind};
+use crate::event::leaf_hash;
+
+/// How often a commit is tried against other writers.
+const ATTEMPTS: u32 = 50;
+
+/// What became of a page.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Appended {
+    /// Events stored, those under a variant id included.
+    pub events: u64,
+    /// Events that were there already, or stood twice in the page.
+    pub duplicates: u64,
+    /// Of the events stored, those that came with the id of another and other content.
+    pub conflicts: u64,
+    /// Records for quarantine, known ones included.
+    pub quarantined: u64,
+    /// Inventory rows, known ones included.
+    pub inventory: u64,
+    /// Proof files, known ones included.
+    pub proofs: u64,
+    /// The journal's version after the commit; `None` where nothing was new.
+    pub version: Option<i64>,
+}
+
+impl Store {
+    /// Appends a page in one commit; `now` is the time of collection. Nothing is committed where
+    /// everything is known already, except that a page's counts alone never make a commit.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written. Nothing of the page is visible then.
+    pub async fn append(&mut self, page: Page, now: Timestamp) -> Result<Appended, StoreError> {
+        let mut result = Appended {
+            quarantined: count(page.quarantine.len()),
+            inventory: page.snapshots.iter().map(|s| count(s.inventory.len())).sum(),
+            proofs: count(
+                page.receipts.iter().filter(|r| matches!(r, Receipt::Proof { .. })).count(),
+            ),
+            ..Appended::default()
+        };
+        let mut rows: Vec<JournalRow> =
+            page.events.into_iter().map(|event| candidate(event, now)).collect();
+        rows.extend(page.quarantine.iter().map(|record| record.row(now)));
+        let (counts, lasting): (Vec<_>, Vec<_>) =
+            page.receipts.iter().partition(|r| matches!(r, Receipt::Source { .. }));
+        rows.extend(lasting.iter().map(|receipt| receipt.row(now)));
+        rows.extend(page.snapshots.iter().map(|s| snapshot_row(&s.id(), s.content(), now)));
+        let counts: Vec<JournalRow> = counts.iter().map(|receipt| receipt.row(now)).collect();
+        let mut written = BTreeSet::new();
+        for _ in 0..ATTEMPTS {
+            self.journal.update_state().await.map_err(failed("read", "journal"))?;
+            let decisions = decide(&self.journal, &mut rows).await?;
+            let fresh: BTreeSet<&str> = rows
+                .iter()
+                .zip(&decisions)
+                .filter(|(_, decision)| matches!(decision, Decision::Store))
+                .map(|(row, _)| row.row_id.as_str())
+                .collect();
+            let snapshots = page.snapshots.iter().filter(|s| fresh.contains(s.id().as_str()));
+            for snapshot in snapshots {
+                if written.insert(snapshot.id()) {
+                    self.append_inventory(snapshot).await?;
+                }
+            }
+            result.tally(&rows, &decisions);
+            if let Some(done) = self.attempt(&mut rows, &decisions, &counts, now).await? {
+                result.version = done;
+                return Ok(result);
+            }
+        }
+        Err(StoreError::Busy { attempts: ATTEMPTS })
+    }
+
+    /// Commits what was decided; `None` where another writer was faster, `Some(None)` where there
+    /// is nothing to commit.
+    async fn attempt(
+        &mut self,
+        rows: &mut [JournalRow],
+        decisions: &[Decision],
+        counts: &[JournalRow],
+        now: Timestamp,
+    ) -> Result<Option<Option<i64>>, StoreError> {
+        let store = |decision: &Decision| matches!(decision, Decision::Store);
+        if !decisions.iter().any(store) {
+            return Ok(Some(None));
+        }
+        let mut heads = Heads::default();
+        for (row, _) in rows.iter_mut().zip(decisions).filter(|(_, decision)| store(decision)) {
+            if row.kind != RowKind::Event {
+                continue;
+            }
+            let head = heads.of(&self.journal, &row.ledger).await?;
+            row.leaf_index = i64::try_from(head.size()).ok();
+            if let Some(hash) = row.leaf_hash {
+                head.push(hash);
+            }
+        }
+        let receipts: Vec<JournalRow> =
+            heads.grown().map(|(ledger, frontier)| ledger_row(ledger, frontier, now)).collect();
+        let chosen: Vec<&JournalRow> = rows
+            .iter()
+            .zip(decisions)
+            .filter(|(_, decision)| store(decision))
+            .map(|(row, _)| row)
+            .chain(counts)
+            .chain(&receipts)
+            .collect();
+        let mut sizes: BTreeMap<String, i64> = heads
+            .grown()
+            .filter_map(|(ledger, head)| {
+                Some((ledger.to_owned(), i64::try_from(head.size()).ok()?))
+            })
+            .collect();
+        // Rows without a ledger of their own are kept single by one domain for all of them.
+        if rows.iter().zip(decisions).any(|(row, d)| store(d) && row.kind != RowKind::Event) {
+            sizes.insert("receipts".to_owned(), heads.next_receipt(&self.journal).await?);
+        }
+        let version = commit::journal(self, &chosen, &sizes).await?;
+        Ok(version.map(Some))
+    }
+}
+
+impl Appended {
+    fn tally(&mut self, rows: &[JournalRow], decisions: &[Decision]) {
+        (self.events, self.duplicates, self.conflicts) = (0, 0, 0);
+        for (row, decision) in rows.iter().zip(decisions) {
+            match decision {
+                _ if row.kind != RowKind::Event => {}
+                Decision::Store => {
+                    self.events += 1;
+                    self.conflicts += u64::from(row.conflicts_with.is_some());
+                }
+                Decision::Duplicate => self.duplicates += 1,
+            }
+        }
+    }
+}
+
+fn count(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
+}
+
+/// The row of an event that is not known to be new yet.
+fn candidate(pending: PendingEvent, now: Timestamp) -> JournalRow {
+    let PendingEvent { event, raw, transport, source } = pending;
+    let native = event.native_id.clone().unwrap_or_else(|| crate::event::content_id(&raw));
+    let row_id = format!("{}|{native}", event.ledger);
+    JournalRow {
+        kind: RowKind::Event,
+        ledger: event.ledger.clone(),
+        leaf_index: None,
+        leaf_hash: Some(leaf_hash(&event.ledger, &row_id, &raw)),
+        row_id,
+        conflicts_with: None,
+        collected_at: now,
+        transport: transport.to_owned(),
+        source,
+        event: Some(event),
+        format: None,
+        reason: None,
+        message: None,
+        place: None,
+        receipt: None,
+        raw: Some(raw),
+    }
+}

@@ -1,0 +1,239 @@
+//! What of a page is known already.
+//!
+//! An event is a duplicate where its id is there with the same content: the same leaf hash, else
+//! the same canonical JSON. With other content from the same transport it is kept under a variant
+//! id; from another transport the first one stands. Only the days of the page are read, so that
+//! the cost follows what is new; rule LOG-05 looks for ids that return on other days.
+
+use std::collections::{BTreeSet, HashMap};
+
+use arrow::array::{Array as _, AsArray as _, RecordBatch};
+use arrow::datatypes::DataType;
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::{Expr, col, lit};
+use datafusion::prelude::SessionContext;
+use deltalake::DeltaTable;
+use futures::TryStreamExt as _;
+
+use super::StoreError;
+use crate::event::batch::{JournalRow, RowKind};
+use crate::event::{canonical_json, leaf_hash, variant_id};
+
+/// What is to be done with a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Decision {
+    /// It is new.
+    Store,
+    /// It is there already.
+    Duplicate,
+}
+
+/// A row that is in the store, or earlier in the page.
+#[derive(Debug, Clone)]
+struct Known {
+    leaf_hash: Option<Vec<u8>>,
+    transport: String,
+    raw: Option<String>,
+}
+
+/// Decides for every row of a page; ids of conflicting events are changed to variant ids.
+pub(super) async fn decide(
+    journal: &DeltaTable,
+    rows: &mut [JournalRow],
+) -> Result<Vec<Decision>, StoreError> {
+    reset(rows);
+    let mut known = known_events(journal, rows).await?;
+    let single = known_singles(journal, rows).await?;
+    let mut seen: BTreeSet<String> = single;
+    let mut decisions = Vec::with_capacity(rows.len());
+    for row in rows.iter_mut() {
+        decisions.push(match row.kind {
+            RowKind::Event => decide_event(row, &mut known),
+            RowKind::Quarantine | RowKind::Receipt if seen.insert(row.row_id.clone()) => {
+                Decision::Store
+            }
+            RowKind::Quarantine | RowKind::Receipt => Decision::Duplicate,
+        });
+    }
+    Ok(decisions)
+}
+
+/// Undoes what an earlier attempt decided.
+fn reset(rows: &mut [JournalRow]) {
+    for row in rows {
+        if let Some(first) = row.conflicts_with.take() {
+            rename(row, first);
+        }
+    }
+}
+
+fn rename(row: &mut JournalRow, id: String) {
+    let raw = row.raw.as_deref().unwrap_or_default();
+    row.leaf_hash = Some(leaf_hash(&row.ledger, &id, raw));
+    row.row_id = id;
+}
+
+fn decide_event(row: &mut JournalRow, known: &mut HashMap<String, Known>) -> Decision {
+    let raw = row.raw.clone().unwrap_or_default();
+    if let Some(first) = known.get(&row.row_id) {
+        if first.transport != row.transport || same_content(row, &raw, first) {
+            return Decision::Duplicate;
+        }
+        let first_id = row.row_id.clone();
+        let variant = variant_id(&first_id, &raw);
+        if known.contains_key(&variant) {
+            return Decision::Duplicate;
+        }
+        rename(row, variant);
+        row.conflicts_with = Some(first_id);
+    }
+    known.insert(
+        row.row_id.clone(),
+        Known {
+            leaf_hash: row.leaf_hash.map(|hash| hash.to_vec()),
+            transport: row.transport.clone(),
+            raw: Some(raw),
+        },
+    );
+    Decision::Store
+}
+
+fn same_content(row: &JournalRow, raw: &str, first: &Known) -> bool {
+    if row.leaf_hash.is_some_and(|hash| first.leaf_hash.as_deref() == Some(hash.as_slice())) {
+        return true;
+    }
+    match (canonical_json(raw), first.raw.as_deref().map(canonical_json)) {
+        (Ok(new), Some(Ok(old))) => new == old,
+        _ => first.raw.as_deref().is_some_and(|old| old.trim() == raw.trim()),
+    }
+}
+
+/// The events of the store that share an id with one of the page.
+async fn known_events(
+    journal: &DeltaTable,
+    rows: &[JournalRow],
+) -> Result<HashMap<String, Known>, StoreError> {
+    let events = || rows.iter().filter(|row| row.kind == RowKind::Event);
+    let mut ids: HashMap<&str, Option<&[u8; 32]>> = HashMap::new();
+    for row in events() {
+        ids.insert(&row.row_id, row.leaf_hash.as_ref());
+    }
+    let days: BTreeSet<i32> = events().map(JournalRow::day).collect();
+    let ledgers: BTreeSet<&str> = events().map(|row| row.ledger.as_str()).collect();
+    let mut known = HashMap::new();
+    if ids.is_empty() {
+        return Ok(known);
+    }
+    let filter = col("kind").eq(lit("event")).and(on_days(&days)).and(in_ledgers(&ledgers));
+    let mut clashes = Vec::new();
+    let columns = ["event_id", "leaf_hash", "transport", "conflicts_with"];
+    scan(journal, filter.clone(), &columns, |batch| {
+        let (id, hash) = (texts(batch, 0), binaries(batch, 1));
+        let (transport, first) = (texts(batch, 2), texts(batch, 3));
+        for index in 0..batch.num_rows() {
+            let text = |column: &Vec<Option<String>>| column.get(index).cloned().flatten();
+            let Some(id) = text(&id) else { continue };
+            let shared = ids.get(id.as_str()).copied();
+            if shared.is_none() && text(&first).is_none() {
+                continue;
+            }
+            let leaf_hash = hash.get(index).cloned().flatten();
+            let same =
+                shared.flatten().is_some_and(|new| leaf_hash.as_deref() == Some(new.as_slice()));
+            if shared.is_some() && !same {
+                clashes.push(id.clone());
+            }
+            let transport = text(&transport).unwrap_or_default();
+            known.insert(id, Known { leaf_hash, transport, raw: None });
+        }
+    })
+    .await?;
+    for chunk in clashes.chunks(500) {
+        let clash = filter.clone().and(one_of("event_id", chunk.iter().map(String::as_str)));
+        scan(journal, clash, &["event_id", "raw"], |batch| {
+            for (id, raw) in texts(batch, 0).into_iter().zip(texts(batch, 1)) {
+                if let Some(entry) = id.and_then(|id| known.get_mut(&id)) {
+                    entry.raw = raw;
+                }
+            }
+        })
+        .await?;
+    }
+    Ok(known)
+}
+
+/// The ids of quarantined records and lasting receipts that are in the store and in the page.
+async fn known_singles(
+    journal: &DeltaTable,
+    rows: &[JournalRow],
+) -> Result<BTreeSet<String>, StoreError> {
+    let ids: BTreeSet<&str> = rows
+        .iter()
+        .filter(|row| row.kind != RowKind::Event)
+        .map(|row| row.row_id.as_str())
+        .collect();
+    let mut known = BTreeSet::new();
+    if ids.is_empty() {
+        return Ok(known);
+    }
+    let filter = col("kind").not_eq(lit("event"));
+    scan(journal, filter, &["event_id"], |batch| {
+        known.extend(texts(batch, 0).into_iter().flatten().filter(|id| ids.contains(id.as_str())));
+    })
+    .await?;
+    Ok(known)
+}
+
+fn on_days(days: &BTreeSet<i32>) -> Expr {
+    let day = |day: i32| Expr::Literal(ScalarValue::Date32(Some(day)), None);
+    if days.len() <= 64 {
+        return col("event_day").in_list(days.iter().map(|d| day(*d)).collect(), false);
+    }
+    let (first, last) = (days.first().copied(), days.last().copied());
+    col("event_day")
+        .gt_eq(day(first.unwrap_or(i32::MIN)))
+        .and(col("event_day").lt_eq(day(last.unwrap_or(i32::MAX))))
+}
+
+fn in_ledgers(ledgers: &BTreeSet<&str>) -> Expr {
+    if ledgers.len() <= 64 { one_of("ledger", ledgers.iter().copied()) } else { lit(true) }
+}
+
+fn one_of<'a>(column: &str, values: impl Iterator<Item = &'a str>) -> Expr {
+    col(column).in_list(values.map(lit).collect(), false)
+}
+
+/// Streams columns of the journal's rows that match.
+pub(super) async fn scan(
+    journal: &DeltaTable,
+    filter: Expr,
+    columns: &[&str],
+    mut receive: impl FnMut(&RecordBatch),
+) -> Result<(), StoreError> {
+    let context = SessionContext::new();
+    journal
+        .update_datafusion_session(&context.state())
+        .map_err(super::table::failed("read", "journal"))?;
+    let provider = journal.table_provider().await?;
+    let frame = context.read_table(provider)?.filter(filter)?.select_columns(columns)?;
+    let mut stream = frame.execute_stream().await?;
+    while let Some(batch) = stream.try_next().await? {
+        receive(&batch);
+    }
+    Ok(())
+}
+
+/// A text column, whatever encoding the engine chose for it.
+pub(super) fn texts(batch: &RecordBatch, index: usize) -> Vec<Option<String>> {
+    let Some(array) = batch.columns().get(index) else { return Vec::new() };
+    let Ok(array) = arrow::compute::cast(array, &DataType::Utf8) else { return Vec::new() };
+    let array = array.as_string::<i32>();
+    array.iter().map(|value| value.map(str::to_owned)).collect()
+}
+
+fn binaries(batch: &RecordBatch, index: usize) -> Vec<Option<Vec<u8>>> {
+    let Some(array) = batch.columns().get(index) else { return Vec::new() };
+    let Ok(array) = arrow::compute::cast(array, &DataType::Binary) else { return Vec::new() };
+    debug_assert_eq!(array.len(), batch.num_rows());
+    array.as_binary::<i32>().iter().map(|value| value.map(<[u8]>::to_vec)).collect()
+}

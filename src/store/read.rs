@@ -1,0 +1,138 @@
+//! What readers see: the documented tables over the journal and the inventory.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use datafusion::catalog::TableProvider;
+use datafusion::datasource::{MemTable, ViewTable};
+use datafusion::logical_expr::{Expr, LogicalPlanBuilder, col, lit};
+use datafusion::prelude::SessionContext;
+use deltalake::DeltaTable;
+
+use super::dedupe::{scan, texts};
+use super::receipt::read_coverage;
+use super::{Store, StoreError};
+use crate::event::batch::times;
+use crate::event::schema;
+use crate::finding::Coverage;
+
+/// Tables by name.
+pub type Tables = BTreeMap<String, Arc<dyn TableProvider>>;
+
+impl Store {
+    /// The tables that rules and queries see, at the version that is open. `people` and
+    /// `approvals` are not the store's.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn tables(&self, context: &SessionContext) -> Result<Tables, StoreError> {
+        let mut tables = Tables::new();
+        let journal = provider(&self.journal, context).await?;
+        let events = columns("events").into_iter().map(col).collect();
+        let kind = col("kind").eq(lit("event"));
+        tables.insert("events".to_owned(), view(Arc::clone(&journal), kind, events)?);
+        let kind = col("kind").eq(lit("quarantine"));
+        tables.insert("quarantine".to_owned(), view(journal, kind, quarantine_columns())?);
+        tables.insert("coverage".to_owned(), coverage_table(&self.coverage().await?)?);
+        let snapshots = self.snapshots().await?;
+        for (name, table) in &self.inventory {
+            let named = snapshots.iter().map(lit).collect();
+            let filter = col("snapshot_id").in_list(named, false);
+            let table = provider(table, context).await?;
+            let all = columns(name).into_iter().map(col).collect();
+            let filter = if snapshots.is_empty() { lit(false) } else { filter };
+            tables.insert((*name).to_owned(), view(table, filter, all)?);
+        }
+        Ok(tables)
+    }
+
+    /// The stretches that were proven read or declared to be.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn coverage(&self) -> Result<Vec<Coverage>, StoreError> {
+        let mut coverage = BTreeSet::new();
+        let filter = col("kind").eq(lit("receipt")).and(col("reason").eq(lit("coverage")));
+        scan(&self.journal, filter, &["details"], |batch| {
+            let contents = texts(batch, 0).into_iter().flatten();
+            coverage.extend(contents.filter_map(|content| read_coverage(&content)));
+        })
+        .await?;
+        Ok(coverage.into_iter().collect())
+    }
+
+    /// The snapshots of inventory that a receipt names.
+    async fn snapshots(&self) -> Result<BTreeSet<String>, StoreError> {
+        let mut named = BTreeSet::new();
+        let filter = col("kind").eq(lit("receipt")).and(col("reason").eq(lit("snapshot")));
+        scan(&self.journal, filter, &["event_id"], |batch| {
+            named.extend(texts(batch, 0).into_iter().flatten());
+        })
+        .await?;
+        Ok(named)
+    }
+}
+
+fn columns(table: &str) -> Vec<&'static str> {
+    schema::describe(table).into_iter().map(|(name, ..)| name).collect()
+}
+
+async fn provider(
+    table: &DeltaTable,
+    context: &SessionContext,
+) -> Result<Arc<dyn TableProvider>, StoreError> {
+    table
+        .update_datafusion_session(&context.state())
+        .map_err(super::table::failed("read", "journal"))?;
+    Ok(table.table_provider().await?)
+}
+
+fn view(
+    table: Arc<dyn TableProvider>,
+    filter: Expr,
+    columns: Vec<Expr>,
+) -> Result<Arc<dyn TableProvider>, StoreError> {
+    let source = datafusion::datasource::provider_as_source(table);
+    let plan = LogicalPlanBuilder::scan("stored", source, None)?
+        .filter(filter)?
+        .project(columns)?
+        .build()?;
+    Ok(Arc::new(ViewTable::new(plan, None)))
+}
+
+/// The journal's columns under the names of the view `quarantine`.
+fn quarantine_columns() -> Vec<Expr> {
+    vec![
+        col("event_id").alias("quarantine_id"),
+        col("collected_at"),
+        col("source"),
+        col("place"),
+        col("format"),
+        col("reason"),
+        col("error_message").alias("message"),
+        col("raw"),
+    ]
+}
+
+fn coverage_table(rows: &[Coverage]) -> Result<Arc<dyn TableProvider>, StoreError> {
+    let text = |read: fn(&Coverage) -> Option<&str>| -> ArrayRef {
+        Arc::new(rows.iter().map(read).collect::<StringArray>())
+    };
+    let schema = schema::table("coverage").ok_or_else(|| StoreError::Location {
+        location: "coverage".to_owned(),
+        detail: "there is no such table".to_owned(),
+    })?;
+    let columns = vec![
+        text(|row| Some(&row.ledger)),
+        text(|row| row.region.as_deref()),
+        text(|row| Some(&row.kind)),
+        times(rows.iter().map(|row| Some(row.period.from))),
+        times(rows.iter().map(|row| Some(row.period.to))),
+        text(|row| Some(&row.method)),
+        text(|row| Some(&row.status)),
+        text(|row| row.detail.as_deref()),
+    ];
+    let batch = RecordBatch::try_new(Arc::clone(&schema), columns)?;
+    Ok(Arc::new(MemTable::try_new(schema, vec![vec![batch]])?))
+}
