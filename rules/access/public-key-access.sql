@@ -95,27 +95,37 @@ key_rows AS (
     CAST(NULL AS VARCHAR) AS kind_needed
   FROM key_facts
 ),
+-- A vault's network rules stand in the inventory, and in the log where the vault was created or changed.
+vault_changes AS (
+  SELECT * FROM (
+    SELECT
+      lower(coalesce(json_text(details, 'vault'), hsm_id)) AS vault, time, event_id,
+      json_bool(details, 'public_network') AS public,
+      row_number() OVER (PARTITION BY lower(coalesce(json_text(details, 'vault'), hsm_id)) ORDER BY time DESC, event_id DESC) AS place
+    FROM admin_events
+    WHERE provider = 'azure' AND action IN ('vault.create', 'vault.update') AND outcome = 'success'
+      AND json_bool(details, 'public_network') IS NOT NULL
+  ) AS ranked WHERE place = 1
+),
 vaults AS (
   SELECT
-    h.*,
-    lower(coalesce(json_text(details, 'network_default_action'), json_text(details, 'default_action'),
-      json_text(details, 'networkAcls.defaultAction'), json_text(details, 'network_acls.default_action'))) AS default_action,
-    lower(coalesce(json_text(details, 'public_network_access'), json_text(details, 'publicNetworkAccess'))) AS network_access
-  FROM hsm_state AS h
-  WHERE provider = 'azure' AND kind IN ('vault', 'pool')
+    h.*, json_bool(h.details, 'public_network') AS public, c.public AS public_by_event, c.time AS changed_at, c.event_id AS change_event,
+    c.time IS NOT NULL AND (h.inventory_at IS NULL OR c.time > h.inventory_at
+      OR json_bool(h.details, 'public_network') IS NULL) AS by_event
+  FROM hsm_state AS h LEFT JOIN vault_changes AS c ON c.vault = lower(h.hsm_id)
+  WHERE h.provider = 'azure' AND h.kind IN ('vault', 'pool')
 ),
 vault_rows AS (
   SELECT
     'vault' AS subject_kind, hsm_id AS subject_id, provider, account, region, CAST(NULL AS VARCHAR) AS name,
     CASE
-      WHEN network_access = 'disabled' THEN 'pass restricted'
-      WHEN default_action = 'deny' THEN 'pass restricted'
-      WHEN default_action = 'allow' THEN 'fail open_network'
-      WHEN network_access = 'enabled' AND default_action IS NULL THEN 'fail open_network'
+      WHEN state = 'deleted' THEN 'not_applicable destroyed'
+      WHEN CASE WHEN by_event THEN public_by_event ELSE public END THEN 'fail open_network'
+      WHEN NOT CASE WHEN by_event THEN public_by_event ELSE public END THEN 'pass restricted'
       ELSE 'undetermined network_rules_not_read'
     END AS verdict,
-    inventory_at AS known_at,
-    CAST(NULL AS VARCHAR) AS event_id,
+    CASE WHEN by_event THEN changed_at ELSE inventory_at END AS known_at,
+    CASE WHEN by_event THEN change_event END AS event_id,
     inventory_refs[1] AS ref,
     inventory_refs,
     CAST(NULL AS VARCHAR) AS statement,
@@ -152,7 +162,7 @@ SELECT
   split_part(verdict, ' ', 1) AS status,
   split_part(verdict, ' ', 2) AS reason,
   CASE split_part(verdict, ' ', 2)
-    WHEN 'destroyed' THEN 'The key is destroyed.'
+    WHEN 'destroyed' THEN concat('The ', subject_kind, ' is deleted or destroyed.')
     WHEN 'public_access' THEN concat('As of ', to_char(known_at, '%Y-%m-%d'), ' the key''s policy lets anybody in',
       CASE WHEN statement IS NOT NULL THEN concat(': ', left(statement, 200)) ELSE '.' END)
     WHEN 'public_through_ring' THEN concat('Since ', to_char(known_at, '%Y-%m-%d'), ' the policy of its key ring lets anybody in.')

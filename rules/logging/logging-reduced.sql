@@ -93,6 +93,9 @@ weighed AS (
       WHEN a.action = 'logging.delete' THEN 'logging_deleted'
       WHEN excludes_kms THEN 'key_events_excluded'
       WHEN excludes_kms = false THEN 'harmless'
+      -- An Azure diagnostic setting lists what it logs.
+      WHEN json_bool(details, 'logs_keys') = false THEN 'key_events_excluded'
+      WHEN json_bool(details, 'logs_keys') THEN 'harmless'
       WHEN reduces THEN 'logging_reduced'
       WHEN reduces = false THEN 'harmless'
       WHEN retention_days < $min_retention_days THEN 'retention_too_short'

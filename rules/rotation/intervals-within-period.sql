@@ -180,6 +180,10 @@ judged AS (
         THEN 'not_applicable rotation_suspended'
       WHEN b.key_id IS NULL AND k.stopped_at <= $period_from THEN 'not_applicable not_active_in_period'
       WHEN b.key_id IS NULL THEN 'not_applicable not_yet_created'
+      -- A key that stopped working before the end has no last interval to judge.
+      WHEN b.broken = 0 AND k.state = 'destroyed' THEN 'not_applicable destroyed'
+      WHEN b.broken = 0 AND k.state LIKE 'pending%deletion' THEN 'not_applicable pending_deletion'
+      WHEN b.broken = 0 AND k.stopped_at IS NOT NULL THEN 'not_applicable rotation_suspended'
       WHEN b.broken = 0 THEN 'pass intervals_kept'
       WHEN k.auto_rotatable IS NULL THEN 'undetermined rotatability_unknown'
       WHEN k.provider = 'gcp' AND b.start_unknown AND NOT b.surely_broken THEN 'undetermined interval_start_unknown'
@@ -205,8 +209,12 @@ SELECT
     WHEN 'provider_managed' THEN 'The provider manages this key and rotates it on its own schedule.'
     WHEN 'not_auto_rotatable' THEN concat('The key cannot rotate by itself: ', not_rotatable_because,
       '. Its manual rotation is judged by ROT-05.')
-    WHEN 'rotation_suspended' THEN concat('The key was disabled throughout the period, since ',
-      to_char(stopped_at, '%Y-%m-%d'), ' at the latest.')
+    WHEN 'rotation_suspended' THEN concat('The key does not work since ', to_char(stopped_at, '%Y-%m-%d'),
+      ' at the latest; until then no interval of the period was too long.')
+    WHEN 'destroyed' THEN concat('The key is destroyed (', to_char(state_at, '%Y-%m-%d'),
+      '); until then no interval of the period was too long.')
+    WHEN 'pending_deletion' THEN concat('The key is waiting for its deletion since ', to_char(stopped_at, '%Y-%m-%d'),
+      '; until then no interval of the period was too long.')
     WHEN 'not_active_in_period' THEN concat('The key stopped working on ', to_char(stopped_at, '%Y-%m-%d'),
       ', before the period.')
     WHEN 'not_yet_created' THEN 'The key did not exist in the period.'
@@ -229,6 +237,9 @@ SELECT
     WHEN verdict LIKE 'fail%' AND provider <> 'gcp' THEN silences
     WHEN verdict LIKE 'pass%' AND first_event_at IS NOT NULL
       THEN make_array(named_struct('from', $period_from, 'to', first_event_at))
+    WHEN split_part(verdict, ' ', 2) IN ('pending_deletion', 'rotation_suspended') AND state_at < $as_of
+      AND (state_event IS NOT NULL OR state_at < $as_of - $fresh)
+      THEN make_array(named_struct('from', state_at, 'to', $as_of))
   END AS absences,
   -- A multi-Region key rotates in the region of its primary key.
   CASE WHEN verdict NOT LIKE 'not_applicable%' THEN rotation_regions END AS regions,

@@ -38,6 +38,8 @@ WITH inv AS (
     max(json_text(details, 'multi_region_type')) AS multi_region_type,
     first_value(json_text(details, 'primary_version') ORDER BY captured_at DESC NULLS LAST, inventory_ref)
       FILTER (WHERE json_text(details, 'primary_version') IS NOT NULL) AS primary_version,
+    max(captured_at) FILTER (WHERE json_bool(details, 'rotations_listed')) AS rotations_listed_at,
+    max(json_text(details, 'primary_key_arn')) AS primary_key_arn,
     max(captured_at) AS inventory_at,
     array_slice(array_agg(inventory_ref ORDER BY captured_at DESC NULLS LAST, inventory_ref), 1, 10)
       AS inventory_refs
@@ -208,6 +210,7 @@ joined AS (
     END AS manager,
     coalesce(inv.in_key_store, false) OR coalesce(born.in_key_store, false) AS in_key_store,
     inv.multi_region_type,
+    inv.primary_key_arn,
     state_now.state,
     state_now.at AS state_at,
     state_now.event_id AS state_event,
@@ -231,7 +234,8 @@ joined AS (
     born.created_event,
     inv.created_at AS inventory_created_at,
     versions.versions,
-    versions.versions_at,
+    -- AWS lists rotations, not versions; the list counts where it was read to its end, be it empty.
+    CASE WHEN k.key_id LIKE 'arn:%' THEN inv.rotations_listed_at ELSE versions.versions_at END AS versions_at,
     versions.oldest_version_at,
     versions.newest_version_at,
     coalesce(inv.primary_version, versions.primary_version) AS primary_version,
@@ -271,9 +275,16 @@ joined AS (
     CASE WHEN k.key_id LIKE 'arn:%:key/mrk-%' THEN split_part(k.key_id, ':key/', 2) END, k.key_id)
 ),
 groups AS (
-  SELECT key_group AS grouped, array_agg(DISTINCT region ORDER BY region) AS regions, count(*) AS members,
-    max(CASE WHEN upper(multi_region_type) = 'PRIMARY' THEN 1 ELSE 0 END) = 1 AS has_primary
-  FROM joined WHERE key_group IS NOT NULL GROUP BY key_group
+  SELECT key_group AS grouped, array_agg(DISTINCT region ORDER BY region) AS regions,
+    count(DISTINCT region) AS members,
+    max(CASE WHEN upper(multi_region_type) = 'PRIMARY' OR primary_region IS NOT NULL THEN 1 ELSE 0 END) = 1 AS has_primary
+  FROM (
+    SELECT key_group, region, multi_region_type, NULLIF(split_part(primary_key_arn, ':', 4), '') AS primary_region
+    FROM joined WHERE key_group IS NOT NULL
+    UNION ALL
+    SELECT key_group, split_part(primary_key_arn, ':', 4), NULL, NULL
+    FROM joined WHERE key_group IS NOT NULL AND primary_key_arn LIKE 'arn:%'
+  ) AS members GROUP BY key_group
 )
 SELECT
   joined.*,

@@ -34,11 +34,11 @@ acts AS (
       ELSE e.hsm_id END AS cluster_id,
     CASE WHEN e.format = 'cloudhsm_audit' THEN lag(e.time) OVER (
       PARTITION BY e.format, coalesce(json_text(e.details, 'cluster'), e.ledger), e.native_action, e.outcome,
-        coalesce(e.target, json_text(e.details, 'secret_key_handle'), json_text(e.details, 'key_handle'), e.key_id, '')
+        coalesce(e.target, json_text(e.details, 'private_key_handle'), json_text(e.details, 'public_key_handle'), e.key_id, '')
       ORDER BY e.time, e.event_id) END AS same_before,
     CASE WHEN e.format = 'cloudhsm_audit' THEN lag(e.ledger) OVER (
       PARTITION BY e.format, coalesce(json_text(e.details, 'cluster'), e.ledger), e.native_action, e.outcome,
-        coalesce(e.target, json_text(e.details, 'secret_key_handle'), json_text(e.details, 'key_handle'), e.key_id, '')
+        coalesce(e.target, json_text(e.details, 'private_key_handle'), json_text(e.details, 'public_key_handle'), e.key_id, '')
       ORDER BY e.time, e.event_id) END AS same_ledger
   FROM admin_events AS e LEFT JOIN hsm_sessions AS h ON h.event_id = e.event_id
   WHERE coalesce(json_bool(e.details, 'session_key'), false) = false
