@@ -1,15 +1,18 @@
 //! keytrail: an audit-log collector and compliance reporter for keys in HSMs and cloud
 //! key-management services.
 //!
-//! Layers, lowest first (a module uses only lower ones): [`event`], `finding` → [`provider`],
-//! `report`, `ledger` → `store` → `rule` → `pipeline` → `settings` → `cli`.
+//! Layers, lowest first (a module uses only lower ones): [`event`], [`finding`] → [`provider`],
+//! [`report`], [`ledger`] → `store` → `rule` → `pipeline` → `settings` → `cli`.
 
 pub mod event;
 pub mod finding;
 pub mod ledger;
-#[cfg(feature = "engine")]
-pub mod pipeline;
 pub mod provider;
 pub mod report;
+
+#[cfg(feature = "engine")]
+pub mod pipeline;
 #[cfg(feature = "engine")]
 pub mod rule;
+#[cfg(feature = "engine")]
+pub mod store;

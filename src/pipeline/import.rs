@@ -16,7 +16,7 @@ use crate::finding::{Coverage, Period};
 use crate::provider::file::{FileError, Input, Limits, Origin, find};
 use crate::store::{Appended, Page, Receipt, Store, StoreError};
 
-pub use kind::{Scope, ScopeError, kind_of};
+pub use kind::{KINDS, Scope, ScopeError, kind_of};
 
 /// What to import, and what is known about it.
 #[derive(Debug, Clone, Default)]
@@ -237,9 +237,4 @@ fn declared(job: &Import, met: &BTreeSet<Scope>) -> Vec<Receipt> {
             })
         })
         .collect()
-}
-
-/// The file's name as it is kept with its records.
-fn source_name(input: &Input) -> String {
-    input.name()
 }

@@ -162,8 +162,3 @@ mod tests {
         }
     }
 }
-
-/// The key that a path names.
-pub fn key_hint_from_path(_path: &str) -> Option<String> {
-    None
-}
