@@ -3,7 +3,8 @@ id = "DC-01"
 title = "No destructive key operation without a second person"
 severity = "critical"
 needs = { aws = ["aws.kms"], gcp = ["gcp.kms.admin"], azure = ["azure.keyvault.audit"] }
-# `attested_m`: how many approvals CloudHSM asks for, as the custodians attest; 0 where nobody did.
+# `attested_m`: how many signers CloudHSM asks for, as the custodians attest; 0 where nobody did. Fewer than two
+# CloudHSM does not accept, more are not logged.
 params = { approval_window = "72h", min_persons = 2, attested_m = 0 }
 rationale = """Whoever can destroy a key alone can destroy all data under it alone, by mistake or on purpose. A second
 person who approved is shown by a quorum in the log, or by an approval of somebody else whose time and scope
@@ -12,6 +13,7 @@ remediation = """Have every disabling, deletion and destruction approved by some
 record the approval (ticket, privileged-access request) in approvals.csv; let pipelines carry such approvals."""
 references = [
   "https://docs.aws.amazon.com/kms/latest/developerguide/deleting-keys.html",
+  "https://docs.aws.amazon.com/cloudhsm/latest/userguide/quorum-auth-chsm-cli.html",
   "https://cloud.google.com/kms/docs/destroy-restore",
   "https://learn.microsoft.com/azure/key-vault/general/soft-delete-overview",
 ]
@@ -113,7 +115,8 @@ judged AS (
     CASE
       WHEN p.outcome = 'unknown' THEN 'undetermined outcome_unknown'
       WHEN coalesce(b.seconds, 0) + 1 >= $min_persons THEN 'pass second_person_approved'
-      WHEN b.quorum_event IS NOT NULL AND $attested_m >= $min_persons THEN 'pass quorum_approved'
+      -- A quorum has at least two signers, each another user.
+      WHEN b.quorum_event IS NOT NULL AND greatest($attested_m, CAST(2 AS BIGINT)) >= $min_persons THEN 'pass quorum_approved'
       WHEN b.quorum_event IS NOT NULL THEN 'undetermined m_not_logged'
       WHEN b.unclear THEN 'undetermined identity_unresolved'
       WHEN p.person_kind = 'automation' AND coalesce(b.own, false) THEN 'fail self_approved'
@@ -138,7 +141,8 @@ SELECT
       WHEN 'outcome_unknown' THEN 'it was started, and the log does not say how it ended.'
       WHEN 'second_person_approved' THEN concat('approved by ', array_to_string(approved_by, ', '),
         CASE WHEN reference IS NOT NULL THEN concat(' (', reference, ')') ELSE '' END, '.')
-      WHEN 'quorum_approved' THEN concat('approved by quorum; ', CAST($attested_m AS VARCHAR), ' approvals are needed, as attested.')
+      WHEN 'quorum_approved' THEN concat('approved by quorum, which needs ',
+        CASE WHEN $attested_m > 2 THEN concat(CAST($attested_m AS VARCHAR), ' signers, as attested.') ELSE 'two signers at least.' END)
       WHEN 'm_not_logged' THEN 'a quorum token was approved before it, but the log does not say how many approvals are needed.'
       WHEN 'needs_approval_evidence' THEN 'a program did it; no approval by a person is on record.'
       WHEN 'identity_unresolved' THEN 'who did it, or who approved it, cannot be told apart.'
@@ -150,7 +154,7 @@ SELECT
   CASE WHEN quorum_event IS NULL THEN 1 ELSE 2 END AS evidence_count,
   arrow_cast(make_array(), 'List(Utf8)') AS inventory_refs,
   NULL AS absences,
-  verdict = 'pass quorum_approved' OR (verdict LIKE 'pass%' AND coalesce(by_file, false))
+  (verdict = 'pass quorum_approved' AND $min_persons > 2) OR (verdict LIKE 'pass%' AND coalesce(by_file, false))
     OR (person_basis = 'people' AND verdict NOT LIKE 'undetermined%') AS attested,
   action,
   object,

@@ -88,9 +88,18 @@ started AS (
     AND (n.time IS NULL OR n.time < a.time)
   GROUP BY a.key_id
 ),
+-- What a completion completed.
+schedules AS (
+  SELECT n.event_id, first_value(a.event_id ORDER BY a.time DESC, a.event_id DESC) AS schedule_event
+  FROM newest AS n JOIN acts AS a ON a.key_id = n.key_id AND a.part = n.part
+  WHERE n.action IN ('key.destroy', 'key.purge') AND n.person_kind = 'service'
+    AND a.action = 'key.deletion.schedule' AND a.outcome = 'success' AND a.time <= n.time
+  GROUP BY n.event_id
+),
 parts AS (
   SELECT
     n.event_id, n.time, n.provider, n.key_id, n.action, n.principal, n.person_kind, n.native_action, n.part, n.window_days,
+    s.schedule_event,
     b.approved, b.unclear, b.by_file, b.approver,
     CASE
       WHEN n.action IN ('key.deletion.cancel', 'key.restore', 'key.create') THEN 'pass deletion_cancelled'
@@ -99,6 +108,7 @@ parts AS (
       WHEN n.provider = 'gcp' AND v.captured_at > n.time AND v.state = 'destroyed' THEN 'not_applicable deletion_completed'
       WHEN n.provider <> 'gcp' AND k.state_ref IS NOT NULL AND k.state_at > n.time AND k.state IN ('enabled', 'disabled')
         THEN 'pass deletion_cancelled'
+      WHEN n.action IN ('key.destroy', 'key.purge') AND n.person_kind = 'service' AND b.approved THEN 'pass deletion_approved'
       WHEN n.action IN ('key.destroy', 'key.purge') AND n.person_kind = 'service' THEN 'not_applicable deletion_completed'
       WHEN b.approved THEN 'pass deletion_approved'
       WHEN n.action = 'key.deletion.schedule' AND n.provider <> 'gcp' AND k.state_ref IS NOT NULL AND k.state_at > n.time
@@ -111,7 +121,8 @@ parts AS (
       ELSE 'fail deletion_pending'
     END AS verdict
   FROM newest AS n
-  LEFT JOIN backing AS b ON b.event_id = n.event_id
+  LEFT JOIN schedules AS s ON s.event_id = n.event_id
+  LEFT JOIN backing AS b ON b.event_id = coalesce(s.schedule_event, n.event_id)
   LEFT JOIN key_state AS k ON k.key_id = n.key_id
   LEFT JOIN version_states AS v ON v.key_id = n.key_id AND v.version = n.part
 ),
@@ -133,7 +144,10 @@ worst AS (
 proofs AS (
   SELECT p.key_id,
     array_slice(array_agg(p.event_id ORDER BY p.time, p.event_id), 1, 100) AS evidence, count(*) AS evidence_count
-  FROM parts AS p JOIN worst AS w ON w.key_id = p.key_id AND w.verdict = p.verdict
+  FROM (
+    SELECT key_id, event_id, time, verdict FROM parts
+    UNION ALL SELECT key_id, schedule_event, time, verdict FROM parts WHERE schedule_event IS NOT NULL
+  ) AS p JOIN worst AS w ON w.key_id = p.key_id AND w.verdict = p.verdict
   GROUP BY p.key_id
 ),
 judged AS (
@@ -182,7 +196,7 @@ SELECT
     WHEN 'deletion_completed' THEN concat('The deletion is complete', CASE WHEN happened_at IS NOT NULL
       THEN concat(' (', native_action, ' on ', to_char(happened_at, '%Y-%m-%d'), ')') ELSE '' END, '; DC-01 judges who decided it.')
     WHEN 'destroyed_before_period' THEN concat('The key was destroyed on ', to_char(happened_at, '%Y-%m-%d'), ', before the period.')
-    WHEN 'deletion_approved' THEN concat(native_action, ' on ', to_char(happened_at, '%Y-%m-%d'), ' by ', principal, ' was approved by ', approver, '.')
+    WHEN 'deletion_approved' THEN concat('The deletion (', native_action, ' on ', to_char(happened_at, '%Y-%m-%d'), ') was approved by ', approver, '.')
     WHEN 'identity_unresolved' THEN concat(native_action, ' on ', to_char(happened_at, '%Y-%m-%d'), ' by ', principal,
       ': an approval exists, but whether by a second person cannot be told.')
     WHEN 'outcome_unknown' THEN concat('A deletion was started on ', to_char(started_at, '%Y-%m-%d'), ', and the log does not say how it ended.')

@@ -167,7 +167,7 @@ judged AS (
       WHEN l.of_hsm AND n.ledger IS NULL THEN 'undetermined no_sequence_numbers'
       WHEN l.of_hsm AND n.known_from > $period_from AND hd.first_seq <> 0 THEN 'undetermined head_missing'
       WHEN l.of_hsm THEN 'pass sequence_complete'
-      WHEN l.provider <> 'aws' THEN 'not_applicable provider_gives_no_proof'
+      WHEN l.provider <> 'aws' OR l.ledger LIKE 'aws/cloudhsm/%' THEN 'not_applicable provider_gives_no_proof'
       WHEN g.ledger IS NULL THEN 'undetermined no_integrity_proof'
       WHEN g.partial THEN 'undetermined proof_incomplete'
       ELSE 'pass digest_chain_verified'

@@ -172,7 +172,7 @@ judged AS (
 )
 SELECT
   'account' AS subject_kind,
-  concat(provider, '/', coalesce(account, 'unknown')) AS subject_id,
+  coalesce(account, 'unknown') AS subject_id,
   provider,
   account,
   CAST(NULL AS VARCHAR) AS region,

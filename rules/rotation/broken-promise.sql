@@ -63,7 +63,10 @@ dated AS (
       -- The provider's own date, where it was read after the last rotation.
       WHEN next_rotation_at IS NOT NULL AND next_rotation_as_of >= coalesce(rotation_configured_since, next_rotation_as_of)
         AND next_rotation_as_of >= coalesce(CASE WHEN from_kind = 'rotation' THEN last_at END, next_rotation_as_of)
-        THEN next_rotation_at
+        -- A Google Cloud date that was pushed beyond the period does not move the promise.
+        THEN CASE WHEN provider = 'gcp' AND due_seconds IS NOT NULL
+          THEN least(next_rotation_at, arrow_cast(to_timestamp_seconds(due_seconds), 'Timestamp(Microsecond, Some("UTC"))'))
+          ELSE next_rotation_at END
       ELSE arrow_cast(to_timestamp_seconds(due_seconds), 'Timestamp(Microsecond, Some("UTC"))')
     END AS expected_at
   FROM promised

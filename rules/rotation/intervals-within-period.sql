@@ -90,7 +90,7 @@ stretches AS (
   SELECT
     i.key_id, i.started_at, i.from_kind, i.from_event, i.from_ref, i.to_kind, i.to_event, i.to_ref,
     least(i.ended_at, k.period_end, coalesce(k.stopped_at, k.period_end)) AS ended_at,
-    k.provider, k.versions, k.versions_at, k.created_event,
+    k.provider, k.versions, k.versions_at, k.created_event, k.stopped_at,
     max(s.suspended_to) AS resumed_at
   FROM key_intervals AS i
   JOIN keys_judged AS k ON k.key_id = i.key_id
@@ -106,6 +106,8 @@ measured AS (
     stretches.*,
     CAST(floor((date_part('epoch', ended_at) - date_part('epoch', started_at)) / 86400) AS BIGINT) AS days,
     CASE
+      -- A key that was retired was not to be rotated once more.
+      WHEN to_kind = 'open' AND stopped_at IS NOT NULL THEN true
       WHEN from_kind IN ('creation', 'rotation') THEN
         ended_at <= greatest(started_at + $period, coalesce(resumed_at, started_at)) + $grace
       -- The true beginning is earlier than what is known: long enough is too long, short enough proves nothing.

@@ -15,8 +15,8 @@ WITH hsm_sessions AS (
       json_int(details, 'reboot_counter') AS reboot_counter,
       json_int(details, 'sequence') AS sequence,
       json_text(details, 'session_group') AS session_group,
-      CASE WHEN action = 'hsm.login' THEN concat_ws('|', provider, coalesce(actor_id, '-'), coalesce(actor_name, '-'),
-        actor_kind, coalesce(actor_account, '-'), coalesce(on_behalf_of, '-')) END AS actor_key
+      CASE WHEN action = 'hsm.login' THEN concat_ws('|', provider, coalesce(account, '-'), coalesce(actor_id, '-'),
+        coalesce(actor_name, '-'), actor_kind, coalesce(actor_account, '-'), coalesce(on_behalf_of, '-')) END AS actor_key
     FROM events
     WHERE format = 'cloudhsm_audit' AND category NOT IN ('use', 'read')
       AND (action <> 'hsm.login' OR outcome = 'success')
@@ -24,23 +24,27 @@ WITH hsm_sessions AS (
   ) AS sessions
   WHERE session_group IS NOT NULL
 ),
+clusters AS (
+  SELECT hsm_id, max(cluster_id) AS cluster_id FROM hsms WHERE cluster_id IS NOT NULL GROUP BY hsm_id
+),
 acts AS (
   SELECT
     e.*,
-    concat_ws('|', e.provider, coalesce(e.actor_id, '-'), coalesce(e.actor_name, '-'), e.actor_kind,
-      coalesce(e.actor_account, '-'), coalesce(e.on_behalf_of, '-')) AS own_key,
+    concat_ws('|', e.provider, coalesce(e.account, '-'), coalesce(e.actor_id, '-'), coalesce(e.actor_name, '-'),
+      e.actor_kind, coalesce(e.actor_account, '-'), coalesce(e.on_behalf_of, '-')) AS own_key,
     h.login_key,
-    CASE WHEN e.format = 'cloudhsm_audit' THEN coalesce(json_text(e.details, 'cluster'), e.hsm_id, e.ledger)
+    CASE WHEN e.format = 'cloudhsm_audit' THEN coalesce(json_text(e.details, 'cluster'), c.cluster_id, e.hsm_id, e.ledger)
       ELSE e.hsm_id END AS cluster_id,
     CASE WHEN e.format = 'cloudhsm_audit' THEN lag(e.time) OVER (
-      PARTITION BY e.format, coalesce(json_text(e.details, 'cluster'), e.ledger), e.native_action, e.outcome,
+      PARTITION BY e.format, coalesce(json_text(e.details, 'cluster'), c.cluster_id, e.ledger), e.native_action, e.outcome,
         coalesce(e.target, json_text(e.details, 'private_key_handle'), json_text(e.details, 'public_key_handle'), e.key_id, '')
       ORDER BY e.time, e.event_id) END AS same_before,
     CASE WHEN e.format = 'cloudhsm_audit' THEN lag(e.ledger) OVER (
-      PARTITION BY e.format, coalesce(json_text(e.details, 'cluster'), e.ledger), e.native_action, e.outcome,
+      PARTITION BY e.format, coalesce(json_text(e.details, 'cluster'), c.cluster_id, e.ledger), e.native_action, e.outcome,
         coalesce(e.target, json_text(e.details, 'private_key_handle'), json_text(e.details, 'public_key_handle'), e.key_id, '')
       ORDER BY e.time, e.event_id) END AS same_ledger
   FROM admin_events AS e LEFT JOIN hsm_sessions AS h ON h.event_id = e.event_id
+    LEFT JOIN clusters AS c ON c.hsm_id = e.hsm_id
   WHERE coalesce(json_bool(e.details, 'session_key'), false) = false
     AND coalesce(json_bool(e.details, 'masked_object'), false) = false
 )

@@ -5,18 +5,24 @@ somebody within its own account, tenant or cluster alone (`namespace`). Roles, r
 people may share stay unresolved. Two identities are two persons only within one namespace."""
 +++*/
 WITH acted AS (
-  SELECT provider, actor_id, actor_name, actor_kind, actor_account, on_behalf_of FROM admin_events
+  SELECT provider, account, actor_id, actor_name, actor_kind, actor_account, on_behalf_of FROM admin_events
   UNION ALL
   -- Operations inside an HSM are attributed to who logged in.
-  SELECT provider, actor_id, actor_name, actor_kind, actor_account, on_behalf_of FROM events
+  SELECT provider, account, actor_id, actor_name, actor_kind, actor_account, on_behalf_of FROM events
   WHERE action = 'hsm.login' AND outcome = 'success' AND format = 'cloudhsm_audit'
+),
+-- Users of an HSM are users of its cluster.
+clusters AS (
+  SELECT hsm_id, max(cluster_id) AS cluster_id FROM hsms WHERE cluster_id IS NOT NULL GROUP BY hsm_id
 ),
 identities AS (
   SELECT
-    provider, actor_id, actor_name, actor_kind, coalesce(actor_account, '') AS actor_account, on_behalf_of,
-    concat_ws('|', provider, coalesce(actor_id, '-'), coalesce(actor_name, '-'), actor_kind,
-      coalesce(actor_account, '-'), coalesce(on_behalf_of, '-')) AS actor_key
-  FROM (SELECT DISTINCT provider, actor_id, actor_name, actor_kind, actor_account, on_behalf_of FROM acted) AS once
+    o.provider, coalesce(o.account, '') AS account, o.actor_id, o.actor_name, o.actor_kind,
+    coalesce(c.cluster_id, o.actor_account, '') AS actor_account, o.on_behalf_of,
+    concat_ws('|', o.provider, coalesce(o.account, '-'), coalesce(o.actor_id, '-'), coalesce(o.actor_name, '-'),
+      o.actor_kind, coalesce(o.actor_account, '-'), coalesce(o.on_behalf_of, '-')) AS actor_key
+  FROM (SELECT DISTINCT provider, account, actor_id, actor_name, actor_kind, actor_account, on_behalf_of FROM acted) AS o
+  LEFT JOIN clusters AS c ON c.hsm_id = o.actor_account
 ),
 spelled AS (
   SELECT
@@ -39,7 +45,8 @@ listed AS (
       ON (case_fold(p.identity) = s.own_name OR case_fold(p.identity) = case_fold(s.actor_id)
         OR case_fold(p.identity) = case_fold(s.actor_name) OR case_fold(p.identity) = s.behind)
       AND (p.provider IS NULL OR p.provider = s.provider)
-      AND (p.account IS NULL OR p.account = s.actor_account)
+      -- The account of the identity, or the one in whose log it stands (a subscription, for a user of a tenant).
+      AND (p.account IS NULL OR p.account = s.actor_account OR p.account = s.account)
   ) AS ranked WHERE place = 1
 )
 SELECT
