@@ -10,6 +10,7 @@ pub mod schema;
 
 pub use action::{ACTIONS, Action, ActionInfo};
 pub use canonical::{canonical_json, canonical_value};
+pub(crate) use identity::hex;
 pub use identity::{content_id, leaf_hash, sha256_hex, variant_id};
 
 use jiff::Timestamp;

@@ -93,7 +93,7 @@ pub fn journal_batch(rows: &[&JournalRow]) -> Result<RecordBatch, ArrowError> {
 /// Times as microseconds, UTC.
 pub fn times(values: impl Iterator<Item = Option<Timestamp>>) -> ArrayRef {
     let micros = values.map(|time| time.map(Timestamp::as_microsecond));
-    Arc::new(TimestampMicrosecondArray::from_iter(micros).with_timezone("UTC"))
+    Arc::new(micros.collect::<TimestampMicrosecondArray>().with_timezone("UTC"))
 }
 
 struct Rows<'a>(&'a [&'a JournalRow]);

@@ -13,7 +13,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use jiff::Timestamp;
 
 use crate::finding::{Coverage, Period};
-use crate::provider::file::{FileError, Input, Limits, Origin, find};
+use crate::provider::file::{FileError, Limits, Origin, find};
 use crate::store::{Appended, Page, Receipt, Store, StoreError};
 
 pub use kind::{KINDS, Scope, ScopeError, kind_of};

@@ -54,6 +54,14 @@ struct Reader<'a> {
     open: bool,
 }
 
+/// A record as it was found.
+struct Record<'a> {
+    format: Format,
+    raw: String,
+    transport: &'static str,
+    place: &'a str,
+}
+
 /// What is known of the file being read.
 struct FileState {
     source: String,
@@ -93,7 +101,7 @@ impl Reader<'_> {
                 return;
             }
         };
-        self.end(file, outcome);
+        self.end(file, &outcome);
     }
 
     /// Takes one piece of a file; whether to go on.
@@ -110,7 +118,7 @@ impl Reader<'_> {
             Piece::Cut { text, place, reason, detail } => {
                 file.bytes = file.bytes.max(place.byte);
                 file.recognised |= seems_ours(&text);
-                file.doubt(reason, &detail, &place.to_string(), &text, None);
+                file.doubt(&Reject { reason, detail }, &place.to_string(), &text, None);
             }
         }
         self.open && (file.recognised || file.doubtful.len() < self.job.limits.unknown_items)
@@ -121,7 +129,8 @@ impl Reader<'_> {
         match classify(Item { text, wrapper, context: &context }) {
             Class::Record { format, raw, transport, context } => {
                 file.recognised = true;
-                self.record(format, raw.into_owned(), transport, &context, (place, file));
+                let record = Record { format, raw: raw.into_owned(), transport, place };
+                self.record(record, &context, file);
             }
             Class::Inventory(kind, value) => {
                 file.recognised = true;
@@ -136,23 +145,21 @@ impl Reader<'_> {
             }
             Class::Envelope(format) => {
                 let detail = "a record inside a wrapper that is not known";
-                file.doubt(Reason::UnknownEnvelope, detail, place, text, Some(format));
+                let reject = Reject::new(Reason::UnknownEnvelope, detail);
+                file.doubt(&reject, place, text, Some(format));
             }
-            Class::Broken(detail) => file.doubt(Reason::BadJson, &detail, place, text, None),
+            Class::Broken(detail) => {
+                file.doubt(&Reject::new(Reason::BadJson, detail), place, text, None);
+            }
             Class::Unknown => {
-                file.doubt(Reason::UnknownFormat, "of no known format", place, text, None);
+                let reject = Reject::new(Reason::UnknownFormat, "of no known format");
+                file.doubt(&reject, place, text, None);
             }
         }
     }
 
-    fn record(
-        &mut self,
-        format: Format,
-        raw: String,
-        transport: &'static str,
-        context: &Context,
-        (place, file): (&str, &FileState),
-    ) {
+    fn record(&mut self, record: Record<'_>, context: &Context, file: &FileState) {
+        let Record { format, raw, transport, place } = record;
         self.imported.records += 1;
         match normalize(format, &raw, context) {
             Ok(Mapped::Irrelevant) => self.imported.irrelevant += 1,
@@ -163,8 +170,8 @@ impl Reader<'_> {
                 self.page.events.push(PendingEvent { event: *event, raw, transport, source });
                 self.flush_if_full();
             }
-            Err(Reject { reason, detail }) => {
-                let record = file.quarantined(reason, &detail, place, &raw, Some(format));
+            Err(reject) => {
+                let record = file.quarantined(&reject, place, &raw, Some(format));
                 self.quarantine(record);
             }
         }
@@ -202,7 +209,7 @@ impl Reader<'_> {
     }
 
     /// Settles what a file was once it has been read.
-    fn end(&mut self, mut file: FileState, outcome: Result<Split, SplitError>) {
+    fn end(&mut self, mut file: FileState, outcome: &Result<Split, SplitError>) {
         self.imported.bytes_read += file.bytes;
         let envelopes = file.doubtful.iter().any(|r| r.reason == Reason::UnknownEnvelope.as_str());
         if file.recognised || envelopes {
@@ -210,7 +217,7 @@ impl Reader<'_> {
                 self.imported.records += 1;
                 self.quarantine(record);
             }
-            if let Err(error) = &outcome {
+            if let Err(error) = outcome {
                 let cause = std::error::Error::source(error).map(ToString::to_string);
                 let message = [Some(error.to_string()), cause].into_iter().flatten();
                 let hint = "what came before it was kept; fetch the file again and import it anew";
@@ -263,22 +270,14 @@ impl Reader<'_> {
 }
 
 impl FileState {
-    fn doubt(
-        &mut self,
-        reason: Reason,
-        detail: &str,
-        place: &str,
-        text: &str,
-        format: Option<Format>,
-    ) {
-        let record = self.quarantined(reason, detail, place, text, format);
+    fn doubt(&mut self, reject: &Reject, place: &str, text: &str, format: Option<Format>) {
+        let record = self.quarantined(reject, place, text, format);
         self.doubtful.push(record);
     }
 
     fn quarantined(
         &self,
-        reason: Reason,
-        detail: &str,
+        reject: &Reject,
         place: &str,
         text: &str,
         format: Option<Format>,
@@ -288,8 +287,8 @@ impl FileState {
             source: self.source.clone(),
             place: place.to_owned(),
             format: format.map(|format| format.as_str().to_owned()),
-            reason: reason.as_str().to_owned(),
-            message: detail.to_owned(),
+            reason: reject.reason.as_str().to_owned(),
+            message: reject.detail.clone(),
             raw: text.get(..end).unwrap_or_default().to_owned(),
         }
     }

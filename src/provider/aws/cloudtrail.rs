@@ -69,7 +69,7 @@ fn event(record: &Value, source: &str, name: &str, context: &Context) -> Result<
     event.native_id = record.string(&["eventID"]);
     event.account = owner;
     event.region = record.string(&["awsRegion"]).or_else(|| context.region.clone());
-    event.service = actions::service_of(source).to_owned();
+    actions::service_of(source).clone_into(&mut event.service);
     name.clone_into(&mut event.native_action);
     event.action = actions::classify(source, name, record);
     event.error_code = record.string(&["errorCode"]);

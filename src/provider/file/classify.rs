@@ -179,7 +179,7 @@ fn is_log_event(probe: &Probe<'_>, wrapper: &Wrapper) -> bool {
 }
 
 /// The message of a CloudWatch log event, with group and stream from event, wrapper or path.
-fn log_event<'a>(message: String, stream: Option<String>, item: Item<'a>) -> Class<'a> {
+fn log_event(message: String, stream: Option<String>, item: Item<'_>) -> Class<'_> {
     let mut context = item.context.clone();
     let member = |name: &str| item.wrapper.members.get(name).cloned();
     context.log_stream = stream

@@ -158,6 +158,7 @@ impl From<io::Error> for Halt {
     }
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "independent facts of a scanner's state")]
 struct Splitter<'r, R> {
     reader: R,
     limits: &'r Limits,
@@ -356,13 +357,10 @@ impl<'r, R: BufRead> Splitter<'r, R> {
             match byte {
                 b'"' => in_string = true,
                 b'{' | b'[' => depth += 1,
-                b'}' | b']' if depth == 0 => {
+                b'}' | b']' | b',' | b':' if depth == 0 => {
                     return if taken { Ok(()) } else { Err(Halt::Odd(byte)) };
                 }
                 b'}' | b']' => depth -= 1,
-                b',' | b':' if depth == 0 => {
-                    return if taken { Ok(()) } else { Err(Halt::Odd(byte)) };
-                }
                 space if depth == 0 && is_space(space) && taken => return Ok(()),
                 _ => {}
             }

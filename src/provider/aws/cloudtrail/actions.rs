@@ -3,6 +3,10 @@
 use serde_json::Value;
 
 use super::super::super::Json as _;
+#[cfg_attr(
+    not(test),
+    expect(clippy::enum_glob_use, reason = "the table below names nearly every action")
+)]
 use crate::event::Action::{self, *};
 
 /// The operations of one `eventSource`.
