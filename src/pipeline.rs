@@ -1,3 +1,7 @@
 //! The jobs of the program, each told from start to finish.
 
+pub mod check;
+pub mod demo;
+mod facts;
 pub mod import;
+pub mod report;

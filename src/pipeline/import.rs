@@ -23,6 +23,8 @@ pub use kind::{KINDS, Scope, ScopeError, kind_of};
 pub struct Import {
     /// Files, folders, `-`.
     pub paths: Vec<PathBuf>,
+    /// Folders and files below the paths that are left out.
+    pub skip: Vec<PathBuf>,
     /// Account, region and stream for records that name none.
     pub origin: Origin,
     /// As of when inventory was captured, where it does not say itself.
@@ -72,6 +74,24 @@ impl Imported {
         self.quarantined > 0
             || !self.problems.is_empty()
             || self.unrecognised.iter().any(|file| file.named)
+    }
+}
+
+impl Imported {
+    /// Adds what another import did.
+    pub fn add(&mut self, other: Self) {
+        self.files += other.files;
+        self.unrecognised.extend(other.unrecognised);
+        self.records += other.records;
+        self.events += other.events;
+        self.duplicates += other.duplicates;
+        self.conflicts += other.conflicts;
+        self.irrelevant += other.irrelevant;
+        self.quarantined += other.quarantined;
+        self.inventory += other.inventory;
+        self.proofs += other.proofs;
+        self.bytes_read += other.bytes_read;
+        self.problems.extend(other.problems);
     }
 }
 
@@ -150,7 +170,8 @@ pub async fn import(
     now: Timestamp,
     watch: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Imported, ImportError> {
-    let inputs = find(&job.paths)?;
+    let mut inputs = find(&job.paths)?;
+    inputs.retain(|input| !job.skip.iter().any(|skip| input.is_below(skip)));
     let (sender, receiver) = sync_channel(2);
     let reader = {
         let (job, inputs) = (job.clone(), inputs.clone());
