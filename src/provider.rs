@@ -13,6 +13,5 @@ pub mod inventory;
 mod json;
 mod normalize;
 
-pub use aws::inventory::key_hint_from_path as key_hint;
 pub use json::Json;
-pub use normalize::{Context, Mapped, Reason, Reject, inventory_rows, normalize};
+pub use normalize::{Context, Mapped, Reason, Reject, inventory_rows, key_hint, normalize};

@@ -113,3 +113,14 @@ pub fn inventory_rows(
         _ => aws::inventory::read(kind, value, context),
     }
 }
+
+/// The key that a file's name tells, for inventory that names none: an ARN or id of AWS, or a
+/// resource name of Google with `__` in place of `/`, as file names cannot hold that.
+pub fn key_hint(path: &str) -> Option<String> {
+    let google = path.rsplit(['/', '\\']).find_map(|part| {
+        let (_, name) = part.split_once("projects__")?;
+        let name = name.strip_suffix(".gz").unwrap_or(name);
+        Some(format!("projects/{}", name.strip_suffix(".json").unwrap_or(name).replace("__", "/")))
+    });
+    google.or_else(|| aws::inventory::key_hint_from_path(path))
+}

@@ -69,12 +69,12 @@ impl Store {
                 .filter(|(_, decision)| matches!(decision, Decision::Store))
                 .map(|(row, _)| row.row_id.as_str())
                 .collect();
-            let snapshots = page.snapshots.iter().filter(|s| fresh.contains(s.id().as_str()));
-            for snapshot in snapshots {
-                if written.insert(snapshot.id()) {
-                    self.append_inventory(snapshot).await?;
-                }
-            }
+            let unwritten = page.snapshots.iter().filter(|s| {
+                let id = s.id();
+                fresh.contains(id.as_str()) && written.insert(id)
+            });
+            let unwritten: Vec<_> = unwritten.collect();
+            self.append_inventory(&unwritten).await?;
             result.tally(&rows, &decisions);
             if let Some(done) = self.attempt(&mut rows, &decisions, &counts, now).await? {
                 result.version = done;

@@ -1,8 +1,10 @@
 //! Inventory as rows of its tables.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray};
+use arrow::compute::concat_batches;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -158,11 +160,23 @@ impl Snapshot {
 }
 
 impl Store {
-    /// Writes the rows of a snapshot; they stay invisible until the journal names it.
-    pub(super) async fn append_inventory(&mut self, snapshot: &Snapshot) -> Result<(), StoreError> {
-        for (name, batch) in snapshot.batches()? {
+    /// Writes the rows of snapshots, one commit a table; they stay invisible until the journal
+    /// names them.
+    pub(super) async fn append_inventory(
+        &mut self,
+        snapshots: &[&Snapshot],
+    ) -> Result<(), StoreError> {
+        let mut tables: BTreeMap<&'static str, Vec<RecordBatch>> = BTreeMap::new();
+        for snapshot in snapshots {
+            for (name, batch) in snapshot.batches()? {
+                tables.entry(name).or_default().push(batch);
+            }
+        }
+        for (name, batches) in tables {
+            let Some(first) = batches.first() else { continue };
+            let rows = concat_batches(&first.schema(), &batches)?;
             if let Some(table) = self.inventory.get_mut(name) {
-                commit::inventory(&self.location, table, name, batch).await?;
+                commit::inventory(&self.location, table, name, rows).await?;
             }
         }
         Ok(())

@@ -17,6 +17,10 @@ use crate::event::batch::times;
 use crate::event::schema;
 use crate::finding::Coverage;
 
+/// A journal of at most so many bytes on disk is read once and kept in memory: an assessment scans
+/// it many times, and a small store has many small files.
+const IN_MEMORY: i64 = 16 << 20;
+
 /// Tables by name.
 pub type Tables = BTreeMap<String, Arc<dyn TableProvider>>;
 
@@ -31,7 +35,11 @@ impl Store {
         let journal = provider(&self.journal, context).await?;
         let events = columns("events").into_iter().map(col).collect();
         let kind = col("kind").eq(lit("event"));
-        tables.insert("events".to_owned(), view(Arc::clone(&journal), kind, events)?);
+        let mut events = view(Arc::clone(&journal), kind, events)?;
+        if self.journal_bytes() <= IN_MEMORY {
+            events = in_memory(events, context).await?;
+        }
+        tables.insert("events".to_owned(), events);
         let kind = col("kind").eq(lit("quarantine"));
         tables.insert("quarantine".to_owned(), view(journal, kind, quarantine_columns())?);
         tables.insert("coverage".to_owned(), coverage_table(&self.coverage().await?)?);
@@ -42,9 +50,16 @@ impl Store {
             let table = provider(table, context).await?;
             let all = columns(name).into_iter().map(col).collect();
             let filter = if snapshots.is_empty() { lit(false) } else { filter };
-            tables.insert((*name).to_owned(), view(table, filter, all)?);
+            let table = view(table, filter, all)?;
+            tables.insert((*name).to_owned(), in_memory(table, context).await?);
         }
         Ok(tables)
+    }
+
+    /// The size of the journal's files.
+    fn journal_bytes(&self) -> i64 {
+        let Ok(state) = self.journal.snapshot() else { return i64::MAX };
+        state.log_data().iter().map(|file| file.size()).sum()
     }
 
     /// The stretches that were proven read or declared to be.
@@ -86,6 +101,17 @@ async fn provider(
         .update_datafusion_session(&context.state())
         .map_err(super::table::failed("read", "journal"))?;
     Ok(table.table_provider().await?)
+}
+
+/// Reads a table into memory.
+async fn in_memory(
+    table: Arc<dyn TableProvider>,
+    context: &SessionContext,
+) -> Result<Arc<dyn TableProvider>, StoreError> {
+    let schema = table.schema();
+    let batches = context.read_table(table)?.collect().await?;
+    let schema = batches.first().map_or(schema, RecordBatch::schema);
+    Ok(Arc::new(MemTable::try_new(schema, vec![batches])?))
 }
 
 fn view(

@@ -210,6 +210,9 @@ fn document<'a>(item: Item<'a>, probe: &Probe<'_>) -> Class<'a> {
     let Ok(value) = serde_json::from_str::<Value>(item.text) else {
         return Class::Broken("nested too deep, or not JSON".to_owned());
     };
+    if let Some(format) = format_by_value(&value) {
+        return record(format, item.text, "file", item.context);
+    }
     let kind = aws::inventory::detect(&value)
         .or_else(|| gcp::inventory::detect(&value))
         .or_else(|| azure::inventory::detect(&value));
@@ -217,6 +220,19 @@ fn document<'a>(item: Item<'a>, probe: &Probe<'_>) -> Class<'a> {
         Some(kind) => Class::Inventory(kind, value),
         None => inner_format(&value, 4).map_or(Class::Unknown, Class::Envelope),
     }
+}
+
+/// The format of a record that the probe cannot tell: a member that is null, or one that stands
+/// twice, as in rows of a Log Analytics table.
+fn format_by_value(value: &Value) -> Option<Format> {
+    const TELLERS: &[(fn(&Value) -> bool, Format)] = &[
+        (aws::certificates::looks_like, Format::CloudHsmCertificates),
+        (azure::cloudhsm::looks_like, Format::AzureCloudHsm),
+        (azure::keyvault::looks_like, Format::AzureKeyVault),
+        (azure::activity::looks_like_rest, Format::AzureActivity),
+        (azure::activity::looks_like_export, Format::AzureActivityExport),
+    ];
+    TELLERS.iter().find(|(tells, _)| tells(value)).map(|(_, format)| *format)
 }
 
 /// The format of a record that stands somewhere inside `value`, at most `depth` levels down.
@@ -279,6 +295,10 @@ mod tests {
             (r#"{"EventId":"1","CloudTrailEvent":"{}"}"#, "cloudtrail by lookup_events"),
             (r#"{"logName":"projects/p/logs/x","insertId":"1"}"#, "gcp_audit by file"),
             (r#"{"object_handle":1,"op_code":"CreateObject"}"#, "cloudhsm_certificates by file"),
+            (
+                r#"{"object_handle":null,"op_code":"CreateObject","response":"MaxObjectsReached","attributes":null,"timestamp":1}"#,
+                "cloudhsm_certificates by file",
+            ),
             (r#"{"operationName":{"value":"x"},"eventDataId":"1"}"#, "azure_activity by file"),
             (
                 r#"{"operationName":"KeyGet","resourceId":"/SUBSCRIPTIONS/S/PROVIDERS/MICROSOFT.KEYVAULT/VAULTS/V","category":"AuditEvent"}"#,
