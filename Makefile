@@ -1,0 +1,51 @@
+# Two commands matter: `make demo` shows what keytrail does, `make test` proves that it does it.
+# Both need Rust, a C compiler and make; the rest they fetch into this folder.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+
+CARGO ?= cargo
+# One build serves lints, tests and documentation: see scripts/lint.sh.
+LINTED := scripts/lint.sh
+
+.PHONY: help
+help: ## what can be made
+	@grep -E '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' | expand -t 10
+
+.PHONY: demo
+demo: ## build, then import and judge the logs of three clouds and an HSM cluster
+	@$(CARGO) build --locked
+	$(CARGO) run --locked --quiet -- demo
+
+.PHONY: test
+test: fmt lint peers ## formatting, lints, all tests, documentation
+	@$(LINTED) $(CARGO) test --locked --no-fail-fast --lib --bins --tests
+	$(LINTED) $(CARGO) test --locked --doc
+
+.PHONY: fmt
+fmt:
+	@$(CARGO) fmt --check
+
+.PHONY: lint
+lint: ## clippy over everything, warnings are errors
+	@$(LINTED) $(CARGO) test --locked --no-run
+
+.PHONY: peers
+peers: ## the browser and the readers that tests compare keytrail with, into .peers
+	@scripts/peers.sh
+
+.PHONY: docs
+docs: ## write the generated pages of docs/ anew
+	@KEYTRAIL_UPDATE_DOCS=1 $(LINTED) $(CARGO) test --locked --test it docs::
+
+.PHONY: deny
+deny: ## licences, advisories and origins of the dependencies
+	@command -v cargo-deny >/dev/null || nice $(CARGO) install --locked cargo-deny
+	$(CARGO) deny --locked check
+
+.PHONY: clean
+clean: ## remove what was built and fetched into this folder
+	@$(CARGO) clean
+	rm -rf .peers demo keytrail-store

@@ -1,0 +1,155 @@
+#!/usr/bin/env bash
+# Installs what the tests compare keytrail with into `.peers/` of this clone: a browser (Chromium)
+# and a Python folder with two independent readers of the store (duckdb, deltalake). Needs no root,
+# changes nothing outside `.peers/` and the cache, and does nothing where all is there already.
+#
+#   scripts/peers.sh            installs everything, says what cannot be had, ends with 0
+#   CI=true scripts/peers.sh    the same, but ends with 1 where something cannot be had
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+readonly DUCKDB=1.5.6 DELTALAKE=1.6.6
+readonly PEERS="$PWD/.peers"
+readonly CACHE="${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/keytrail/peers"
+mkdir -p "$PEERS" "$CACHE"
+missing=()
+
+say() { printf 'peers: %s\n' "$*" >&2; }
+
+# A peer that cannot be had: the tests that need it skip themselves, loudly.
+lacks() {
+    missing+=("$1")
+    say "MISSING $1: $2"
+}
+
+# The browser on the path, else the one of an earlier run; tried by asking for its version.
+works() { [[ -x "$1" ]] && "$1" --version >/dev/null 2>&1; }
+
+link_browser() {
+    local candidate
+    for candidate in chromium chromium-browser google-chrome-stable google-chrome chrome; do
+        candidate=$(command -v "$candidate") || continue
+        # A browser of an earlier run must not stand in for itself.
+        [[ "$candidate" == "$PEERS"/* ]] && continue
+        if works "$candidate"; then
+            ln -sfn "$candidate" "$PEERS/chromium"
+            return 0
+        fi
+    done
+    return 1
+}
+
+# Debian's Chromium with what it needs and this system lacks, unpacked beside the system.
+unpack_browser() {
+    apt_of_our_own || { lacks chromium "none on the path, and no Debian packages to be had"; return; }
+    local root="$PEERS/debian" names name deb fonts=()
+    fc-list 2>/dev/null | grep -q . || fonts=(fonts-dejavu-core)
+    names=$(apt-get "${APT[@]}" install --simulate --no-install-recommends chromium "${fonts[@]}" \
+        2>/dev/null | awk '$1 == "Inst" { print $2 }')
+    [[ -n "$names" ]] || { lacks chromium "apt finds no such package"; return; }
+    say "downloading chromium: $(wc -w <<<"$names") Debian packages"
+    # shellcheck disable=SC2086 # one word a package
+    download $names \
+        || { lacks chromium "its packages cannot be fetched (see $CACHE/apt/download.log)"; return; }
+    rm -rf "$root" && mkdir -p "$root"
+    for name in $names; do
+        deb=$(deb_of "$name")
+        [[ -n "$deb" ]] && dpkg-deb --extract "$deb" "$root" \
+            || { lacks chromium "the package $name cannot be unpacked"; return; }
+    done
+    write_launcher "$root"
+    works "$PEERS/chromium" || lacks chromium "it was unpacked but does not start"
+}
+
+# Starts the unpacked browser with the unpacked libraries and fonts, whatever the system has.
+write_launcher() {
+    local root=$1 triplet
+    triplet=$(dpkg-architecture -qDEB_HOST_MULTIARCH 2>/dev/null || gcc -dumpmachine)
+    mkdir -p "$root/cache"
+    cat >"$root/fonts.conf" <<XML
+<?xml version="1.0"?>
+<!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+<fontconfig>
+  <dir>$root/usr/share/fonts</dir><dir>/usr/share/fonts</dir><cachedir>$root/cache</cachedir>
+</fontconfig>
+XML
+    rm -f "$PEERS/chromium"
+    cat >"$PEERS/chromium" <<SH
+#!/bin/sh
+export LD_LIBRARY_PATH="$root/usr/lib/$triplet:$root/lib/$triplet:$root/usr/lib/$triplet/nss"
+export FONTCONFIG_FILE="$root/fonts.conf"
+exec "$root/usr/lib/chromium/chromium" "\$@"
+SH
+    chmod +x "$PEERS/chromium"
+}
+
+browser() {
+    link_browser || works "$PEERS/chromium" || unpack_browser
+}
+
+# Points APT at lists and archives of our own: the system's may be empty or old, and are root's.
+apt_of_our_own() {
+    command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || return 1
+    mkdir -p "$CACHE/apt/lists/partial" "$CACHE/debs/partial"
+    APT=(-q -o "Dir::State::Lists=$CACHE/apt/lists" -o "Dir::Cache=$CACHE/apt"
+         -o "Dir::Cache::Archives=$CACHE/debs" -o Debug::NoLocking=1 -o APT::Sandbox::User=)
+    local stamp="$CACHE/apt/updated"
+    # Lists of the last hours will do.
+    [[ -n "$(find "$stamp" -mmin -360 2>/dev/null)" ]] && return
+    apt-get "${APT[@]}" update >"$CACHE/apt/update.log" 2>&1 && touch "$stamp"
+}
+
+# Downloads packages into the cache; those there already are not fetched again.
+download() {
+    (cd "$CACHE/debs" && apt-get "${APT[@]}" download "$@" >"$CACHE/apt/download.log" 2>&1)
+}
+
+# The file of a downloaded package.
+deb_of() {
+    find "$CACHE/debs" -maxdepth 1 -name "${1%%:*}_*.deb" | sort -V | tail -n 1
+}
+
+# pip where Debian left it out: the wheel that Debian packs for its virtual environments.
+fetch_pip() {
+    apt_of_our_own && download python3-pip-whl || return 1
+    rm -rf "$CACHE/pip-wheel"
+    dpkg-deb --extract "$(deb_of python3-pip-whl)" "$CACHE/pip-wheel" || return 1
+    PIP_WHEEL=$(find "$CACHE/pip-wheel" -name 'pip-*.whl' | tail -n 1)
+    [[ -n "$PIP_WHEEL" ]]
+}
+
+# The readers: a plain folder of packages, which needs no virtual environment.
+readers() {
+    local stamp="$PEERS/python/.stamp-$DUCKDB-$DELTALAKE" pip
+    [[ -e "$stamp" ]] && "$PEERS/python3" -c 'import duckdb, deltalake' 2>/dev/null && return
+    command -v python3 >/dev/null || { lacks readers "python3 is not installed"; return; }
+    local python
+    # The interpreter itself, not a wrapper that looks at the environment.
+    python=$(python3 -c 'import sys; print(sys.executable)')
+    if "$python" -m pip --version >/dev/null 2>&1; then
+        pip=("$python" -m pip)
+    elif fetch_pip; then
+        pip=("$python" "$PIP_WHEEL/pip")
+    else
+        lacks readers "python3 has no pip, and Debian's cannot be fetched"
+        return
+    fi
+    rm -rf "$PEERS/python" "$PEERS/python3" && mkdir -p "$PEERS/python"
+    say "installing duckdb $DUCKDB and deltalake $DELTALAKE"
+    PIP_CACHE_DIR="$CACHE/pip" PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore \
+        "${pip[@]}" install --quiet --only-binary :all: --target "$PEERS/python" \
+        "duckdb==$DUCKDB" "deltalake==$DELTALAKE" >&2 \
+        || { lacks readers "pip cannot install them"; return; }
+    printf '#!/bin/sh\nPYTHONPATH="%s" exec "%s" "$@"\n' "$PEERS/python" "$python" >"$PEERS/python3"
+    chmod +x "$PEERS/python3"
+    "$PEERS/python3" -c 'import duckdb, deltalake' || { lacks readers "they do not load"; return; }
+    touch "$stamp"
+}
+
+browser
+readers
+if ((${#missing[@]})); then
+    say "tests that need ${missing[*]} will be SKIPPED"
+    [[ "${CI:-}" == true ]] && exit 1
+fi
+exit 0

@@ -1,0 +1,29 @@
+//! The programs that keytrail is compared with, as `scripts/peers.sh` installs them.
+
+use std::path::{Path, PathBuf};
+
+/// The browser.
+pub(crate) fn chromium() -> Option<PathBuf> {
+    peer("chromium")
+}
+
+/// A Python with DuckDB and another reader of Delta tables.
+pub(crate) fn python() -> Option<PathBuf> {
+    peer("python3")
+}
+
+fn peer(name: &str) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(".peers").join(name);
+    if path.exists() {
+        return Some(path);
+    }
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    assert!(
+        std::env::var_os("CI").is_none_or(|ci| ci != "true"),
+        "{test} needs {name}: run `make peers`"
+    );
+    // Straight to the descriptor: the test runner holds back what passing tests print.
+    let line = format!("SKIPPED {test}: needs {name}, run `make peers`\n");
+    drop(std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes()));
+    None
+}
