@@ -11,8 +11,12 @@ pub mod provider;
 pub mod report;
 
 #[cfg(feature = "engine")]
+pub mod cli;
+#[cfg(feature = "engine")]
 pub mod pipeline;
 #[cfg(feature = "engine")]
 pub mod rule;
+#[cfg(feature = "engine")]
+pub mod settings;
 #[cfg(feature = "engine")]
 pub mod store;

@@ -1,2 +1,5 @@
-//! The keytrail binary.
-fn main() {}
+//! The `keytrail` binary; see `keytrail::cli`.
+
+fn main() -> keytrail::cli::Exit {
+    keytrail::cli::run()
+}

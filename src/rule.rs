@@ -31,6 +31,7 @@ pub use cut::Tables;
 pub use declared::{read_approvals, read_people};
 pub use error::{FileProblem, RuleError};
 pub use fixture::{FixtureOutcome, run_fixtures};
+pub use functions::glob as glob_matches;
 pub use header::RuleHeader;
 pub use json::to_json;
 pub use param::{Param, ParamOverride, Params};

@@ -13,7 +13,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use jiff::Timestamp;
 
 use crate::finding::{Coverage, Period};
-use crate::provider::file::{FileError, Input, Limits, Origin, find};
+use crate::provider::file::{FileError, Limits, Origin, find};
 use crate::store::{Appended, Page, Receipt, Store, StoreError};
 
 pub use kind::{KINDS, Scope, ScopeError, kind_of};
@@ -23,6 +23,8 @@ pub use kind::{KINDS, Scope, ScopeError, kind_of};
 pub struct Import {
     /// Files, folders, `-`.
     pub paths: Vec<PathBuf>,
+    /// Folders and files below the paths that are left out.
+    pub skip: Vec<PathBuf>,
     /// Account, region and stream for records that name none.
     pub origin: Origin,
     /// As of when inventory was captured, where it does not say itself.
@@ -72,6 +74,24 @@ impl Imported {
         self.quarantined > 0
             || !self.problems.is_empty()
             || self.unrecognised.iter().any(|file| file.named)
+    }
+}
+
+impl Imported {
+    /// Adds what another import did.
+    pub fn add(&mut self, other: Self) {
+        self.files += other.files;
+        self.unrecognised.extend(other.unrecognised);
+        self.records += other.records;
+        self.events += other.events;
+        self.duplicates += other.duplicates;
+        self.conflicts += other.conflicts;
+        self.irrelevant += other.irrelevant;
+        self.quarantined += other.quarantined;
+        self.inventory += other.inventory;
+        self.proofs += other.proofs;
+        self.bytes_read += other.bytes_read;
+        self.problems.extend(other.problems);
     }
 }
 
@@ -150,7 +170,8 @@ pub async fn import(
     now: Timestamp,
     watch: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Imported, ImportError> {
-    let inputs = find(&job.paths)?;
+    let mut inputs = find(&job.paths)?;
+    inputs.retain(|input| !job.skip.iter().any(|skip| input.is_below(skip)));
     let (sender, receiver) = sync_channel(2);
     let reader = {
         let (job, inputs) = (job.clone(), inputs.clone());

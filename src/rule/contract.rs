@@ -3,8 +3,9 @@
 //! Texts and lists may be of any Arrow type that holds texts or lists. An empty list may have any
 //! item type, since SQL gives `[]` none.
 //!
-//! Three columns are optional: `ledgers`, whose logs the absences are judged on in place of
-//! `<provider>/<account>`; `needs`, the kinds of coverage that this subject's absences need in place
+//! Four columns are optional: `ledgers`, whose logs the absences are judged on in place of
+//! `<provider>/<account>`; `regions`, in which of them in place of the subject's own (`*` for every one
+//! that is known), for a key that is managed elsewhere; `needs`, the kinds of coverage that this subject's absences need in place
 //! of the header's, for a subject whose log is another one (a key of a Managed HSM); `attested`,
 //! whether the verdict rests on what people declare. Null or empty is as if the column were not
 //! there.
@@ -41,7 +42,7 @@ const REQUIRED: &[&str] = &[
 ];
 
 /// The columns that a query may give and that are no facts.
-const OPTIONAL: &[&str] = &["ledgers", "needs", "attested"];
+const OPTIONAL: &[&str] = &["ledgers", "regions", "needs", "attested"];
 
 /// How many event ids a result keeps.
 const EVIDENCE_KEPT: usize = 100;
@@ -59,6 +60,8 @@ pub(super) struct Verdict {
     pub(super) absences: Vec<Period>,
     /// Whose logs the absences are judged on; empty for the subject's own.
     pub(super) ledgers: Vec<String>,
+    /// The regions that the absences are judged in; empty for the subject's own.
+    pub(super) regions: Vec<String>,
     /// The kinds of coverage that the absences need; empty for those of the rule's header.
     pub(super) needs: Vec<String>,
     /// Whether the verdict rests on what people attest.
@@ -127,7 +130,7 @@ impl Columns {
             texts.insert(*name, text_column(name, batch)?);
         }
         let mut lists = BTreeMap::new();
-        for name in ["evidence", "inventory_refs", "ledgers", "needs"] {
+        for name in ["evidence", "inventory_refs", "ledgers", "regions", "needs"] {
             lists.insert(name, list_column(name, batch)?);
         }
         let schema = batch.schema();
@@ -204,6 +207,7 @@ impl Columns {
             inventory_refs: self.list("inventory_refs", row),
             absences,
             ledgers: self.list("ledgers", row),
+            regions: self.list("regions", row),
             needs,
             attested: self.attested.get(row) == Some(&Value::Bool(true)),
             facts: self.facts(row),

@@ -164,7 +164,7 @@ pub(super) fn case_fold(text: &str) -> String {
 /// Whether `pattern` matches the whole of `text`: `*` stands for any run of characters, everything
 /// else for itself. The first piece must begin the text, the last must end it, and those between
 /// are found from left to right, which is enough for patterns of this form.
-pub(super) fn glob(text: &str, pattern: &str) -> bool {
+pub fn glob(text: &str, pattern: &str) -> bool {
     let Some((first, rest)) = pattern.split_once('*') else { return text == pattern };
     let Some(mut text) = text.strip_prefix(first) else { return false };
     let (middle, last) = rest.rsplit_once('*').unwrap_or(("", rest));

@@ -3,7 +3,7 @@
 //!
 //! For each ledger of a subject and each kind of log that its rule needs, every absence must lie
 //! within covered stretches of the subject's region. A subject without region needs every region
-//! that is known of that ledger and kind. A stretch that a proof shows to be missing (`gap`)
+//! that is known of that ledger and kind; a verdict may name other regions than its subject's. A stretch that a proof shows to be missing (`gap`)
 //! outweighs what an operator declares, not what another proof shows. Kinds meet the ledgers that
 //! can hold them: `aws.cloudhsm.audit` those of HSMs, other kinds those of accounts; where a rule
 //! names no kind for a ledger, nothing can prove an absence there.
@@ -214,6 +214,14 @@ fn ledgers(verdict: &Verdict) -> Vec<String> {
     vec![format!("{}/{account}", verdict.subject.provider)]
 }
 
+/// The regions that a verdict's absences are judged in; none stands for every one that is known.
+fn regions(verdict: &Verdict) -> Vec<Option<String>> {
+    if verdict.regions.is_empty() {
+        return vec![verdict.subject.region.clone()];
+    }
+    verdict.regions.iter().cloned().map(Some).collect()
+}
+
 /// The kinds that a verdict needs of one ledger: its own, else those of its rule.
 fn kinds(needs: &Needs, verdict: &Verdict, ledger: &str) -> Vec<String> {
     let own = verdict.subject.provider.as_str();
@@ -240,7 +248,7 @@ pub(super) fn gate(
     if absences.is_empty() {
         return gated;
     }
-    let region = gated.verdict.subject.region.clone();
+    let regions = regions(&gated.verdict);
     let mut undeclared = Vec::new();
     let mut unproven = Vec::new();
     for ledger in ledgers(&gated.verdict) {
@@ -250,9 +258,11 @@ pub(super) fn gate(
         }
         for (kind, absence) in kinds.iter().flat_map(|kind| absences.iter().map(move |a| (kind, a)))
         {
-            let gaps = |trust| index.gaps((&ledger, kind), region.as_deref(), *absence, trust);
-            gated.gaps.extend(gaps(Trust::Declared));
-            unproven.extend(gaps(Trust::Proven));
+            for region in &regions {
+                let gaps = |trust| index.gaps((&ledger, kind), region.as_deref(), *absence, trust);
+                gated.gaps.extend(gaps(Trust::Declared));
+                unproven.extend(gaps(Trust::Proven));
+            }
         }
     }
     gated.gaps = joined(gated.gaps);
@@ -338,6 +348,7 @@ mod tests {
             inventory_refs: Vec::new(),
             absences: absences.to_vec(),
             ledgers: Vec::new(),
+            regions: Vec::new(),
             needs: Vec::new(),
             attested: false,
             facts: BTreeMap::new(),
@@ -467,6 +478,19 @@ mod tests {
         let rows = ["aws/1 aws.cloudtrail r 0 100 digest covered"];
         assert_eq!(through(pass.clone(), &["aws.kms"], &rows).verdict.status, Status::Pass);
         assert_eq!(through(pass, &["aws.kms"], &[]).gaps[0].kind, "aws.cloudtrail");
+    }
+
+    #[test]
+    fn a_subject_may_be_managed_in_other_regions_than_its_own() {
+        let mut pass = verdict(Status::Pass, Some("r"), &[days(1, 2)]);
+        pass.regions = vec!["r".to_owned(), "s".to_owned()];
+        let both = ["aws/1 aws.kms r 0 100 digest covered", "aws/1 aws.kms s 0 100 digest covered"];
+        assert_eq!(through(pass.clone(), &["aws.kms"], &both).verdict.status, Status::Pass);
+        let one = through(pass.clone(), &["aws.kms"], &both[..1]);
+        assert_eq!(one.gaps[0].region.as_deref(), Some("s"));
+        pass.regions = vec!["*".to_owned()];
+        let hole = ["aws/1 aws.kms r 0 100 digest covered", "aws/1 aws.kms s 50 100 digest covered"];
+        assert_eq!(through(pass, &["aws.kms"], &hole).gaps[0].region.as_deref(), Some("s"));
     }
 
     #[test]

@@ -38,6 +38,14 @@ impl Input {
         }
     }
 
+    /// Whether it is, or lies below, `path`.
+    pub fn is_below(&self, path: &Path) -> bool {
+        match self {
+            Self::Stdin => false,
+            Self::File { path: file, .. } => file.starts_with(path),
+        }
+    }
+
     /// Size in bytes as it lies on disk; `None` for standard input.
     pub fn size(&self) -> Option<u64> {
         match self {

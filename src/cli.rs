@@ -1,0 +1,49 @@
+//! The command line: what was typed, what is printed, how the program ends.
+
+mod args;
+mod commands;
+mod console;
+mod env;
+mod exit;
+mod failure;
+
+pub use exit::Exit;
+
+use clap::Parser as _;
+
+use args::{Cli, Command};
+use console::Console;
+
+/// Runs the program with the arguments of the process.
+pub fn run() -> Exit {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return console::clap_error(&error),
+    };
+    let console = Console::new(&cli);
+    let outcome = match runtime() {
+        Ok(runtime) => runtime.block_on(dispatch(&cli, &console)),
+        Err(error) => Err(failure::Failure::job(error)),
+    };
+    match outcome {
+        Ok(exit) => exit,
+        Err(failure) => console.failure(&failure),
+    }
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(16 << 20).build()
+}
+
+async fn dispatch(cli: &Cli, console: &Console) -> Result<Exit, failure::Failure> {
+    let work = commands::run(cli, console);
+    // Reading needs no signal; what was committed stays, whatever is cut off.
+    if matches!(cli.command, Command::Import(_) | Command::Check(_) | Command::Report(_)) {
+        tokio::select! {
+            outcome = work => outcome,
+            _ = tokio::signal::ctrl_c() => Ok(console.interrupted()),
+        }
+    } else {
+        work.await
+    }
+}

@@ -1,0 +1,73 @@
+//! The commands, one file each.
+
+mod check;
+mod config;
+mod demo;
+mod import;
+mod query;
+mod report;
+mod rules;
+mod shell;
+
+use super::Exit;
+use super::args::{Cli, Command, Judging};
+use super::console::Console;
+use super::env;
+use super::failure::Failure;
+use crate::pipeline::check::Check;
+use crate::rule::Limits;
+use crate::settings::{Given, Settings};
+use crate::store::{Location, Store};
+
+/// Runs the command that was typed.
+pub(super) async fn run(cli: &Cli, console: &Console) -> Result<Exit, Failure> {
+    match &cli.command {
+        Command::Demo(args) => demo::run(args, console).await,
+        Command::Import(args) => import::run(args, &settings(cli)?, console).await,
+        Command::Check(args) => check::run(args, &settings(cli)?, console).await,
+        Command::Report(args) => report::run(args, &settings(cli)?, console).await,
+        Command::Query(args) => query::run(args, &settings(cli)?).await,
+        Command::Rules(args) => rules::run(args, console).await,
+        Command::Config(_) => config::show(&settings(cli)?),
+        Command::Completions { shell } => shell::completions(*shell),
+        Command::Man => shell::man(),
+    }
+}
+
+fn settings(cli: &Cli) -> Result<Settings, Failure> {
+    let given = Given {
+        config: cli.global.config.clone().or_else(env::config),
+        no_config: cli.global.no_config,
+        store_flag: cli.global.store.clone(),
+        store_env: env::store(),
+        folder: env::folder(),
+    };
+    Ok(Settings::load(&given)?)
+}
+
+/// Opens the store that the settings name.
+async fn open(settings: &Settings) -> Result<Store, Failure> {
+    Ok(Store::open(Location::parse(&settings.store.value)?).await?)
+}
+
+/// What to judge, from flags and settings.
+fn job(judging: &Judging, settings: &Settings) -> Check {
+    let params = settings.params.iter().map(|(name, value)| format!("{name}={value}"));
+    let limits = Limits {
+        time: std::time::Duration::from_secs(judging.rule_timeout.max(1)),
+        ..Limits::default()
+    };
+    Check {
+        as_of: judging.as_of,
+        period: judging.period,
+        rules: judging.rule.clone(),
+        params: params.chain(judging.param.iter().cloned()).collect(),
+        rules_folder: judging.rules.clone().or_else(|| settings.rules.clone()),
+        people: judging.people.clone().or_else(|| settings.people.clone()),
+        approvals: judging.approvals.clone().or_else(|| settings.approvals.clone()),
+        waivers: judging.waivers.clone().or_else(|| settings.waivers.clone()),
+        scope: settings.scope.clone(),
+        limits,
+        command: env::command_line(),
+    }
+}

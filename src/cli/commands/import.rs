@@ -1,0 +1,110 @@
+//! `keytrail import`.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::super::Exit;
+use super::super::args::{Import, Plain};
+use super::super::console::{Console, data};
+use super::super::failure::Failure;
+use crate::pipeline::import::{Import as Job, Imported, import};
+use crate::provider::file::Origin;
+use crate::settings::Settings;
+use crate::store::{Location, Store};
+
+/// The result as JSON, version 1.
+#[derive(Serialize)]
+struct ImportedJson<'a> {
+    schema_version: u32,
+    files: u64,
+    unrecognised_files: Vec<&'a str>,
+    records: u64,
+    events: u64,
+    duplicates: u64,
+    irrelevant: u64,
+    quarantined: u64,
+    inventory: u64,
+    proofs: u64,
+    bytes_read: u64,
+    elapsed_ms: u64,
+}
+
+pub(super) async fn run(
+    args: &Import,
+    settings: &Settings,
+    console: &Console,
+) -> Result<Exit, Failure> {
+    let began = std::time::Instant::now();
+    let job = Job {
+        paths: args.paths.clone(),
+        origin: Origin {
+            account: args.account.clone(),
+            region: args.region.clone(),
+            stream: args.stream.clone(),
+        },
+        captured_at: args.captured_at,
+        key: args.key.clone(),
+        declare: args.declare,
+        scopes: args.scope.clone(),
+        ..Job::default()
+    };
+    let mut store = Store::create(Location::parse(&settings.store.value)?).await?;
+    let mut bar = console.import_bar();
+    let imported = import(&mut store, &job, Timestamp::now(), &mut bar).await?;
+    for file in &imported.unrecognised {
+        console.warn(&format!("{}: left out, {}", file.file, file.reason));
+    }
+    for problem in &imported.problems {
+        console.warn(&format!("{}: {}", problem.file, problem.message));
+        if let Some(hint) = &problem.hint {
+            console.note(&format!("  hint: {hint}"));
+        }
+    }
+    let elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    match args.format {
+        Plain::Json => data(&json(&imported, elapsed_ms)?)?,
+        Plain::Human => data(&human(&imported, settings, elapsed_ms))?,
+    }
+    Ok(if imported.is_partial() { Exit::Partial } else { Exit::Clean })
+}
+
+fn json(imported: &Imported, elapsed_ms: u64) -> Result<String, Failure> {
+    let unrecognised = imported.unrecognised.iter().map(|file| file.file.as_str()).collect();
+    let result = ImportedJson {
+        schema_version: 1,
+        files: imported.files,
+        unrecognised_files: unrecognised,
+        records: imported.records,
+        events: imported.events,
+        duplicates: imported.duplicates,
+        irrelevant: imported.irrelevant,
+        quarantined: imported.quarantined,
+        inventory: imported.inventory,
+        proofs: imported.proofs,
+        bytes_read: imported.bytes_read,
+        elapsed_ms,
+    };
+    Ok(format!("{}\n", serde_json::to_string_pretty(&result).map_err(Failure::job)?))
+}
+
+fn human(imported: &Imported, settings: &Settings, elapsed_ms: u64) -> String {
+    let Imported { files, records, events, duplicates, irrelevant, quarantined, .. } = imported;
+    let mut text = format!(
+        "{files} files, {records} records: {events} events stored, {duplicates} known already, \
+         {irrelevant} about other things, {quarantined} in quarantine\n"
+    );
+    if imported.conflicts > 0 {
+        let conflicts = imported.conflicts;
+        text +=
+            &format!("{conflicts} of them came with the id of another record and other content\n");
+    }
+    if imported.inventory > 0 || imported.proofs > 0 {
+        text +=
+            &format!("{} inventory rows, {} proof files\n", imported.inventory, imported.proofs);
+    }
+    if quarantined > &0 {
+        text += "see them with: keytrail query \"SELECT source, place, reason, message FROM quarantine\"\n";
+    }
+    let seconds = std::time::Duration::from_millis(elapsed_ms).as_secs_f64();
+    text + &format!("store {}, {seconds:.1} s\n", settings.store.value)
+}

@@ -1,0 +1,54 @@
+//! The environment: the one place that reads it.
+
+use std::path::PathBuf;
+
+/// Names the store.
+const STORE: &str = "KEYTRAIL_STORE";
+/// Names the configuration file.
+const CONFIG: &str = "KEYTRAIL_CONFIG";
+/// Filters the log on stderr, such as `keytrail=debug`.
+const LOG: &str = "KEYTRAIL_LOG";
+
+#[expect(clippy::disallowed_methods, reason = "this module is the one that reads the environment")]
+fn read(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// The store named in the environment.
+pub(super) fn store() -> Option<String> {
+    read(STORE)
+}
+
+/// The configuration file named in the environment.
+pub(super) fn config() -> Option<PathBuf> {
+    read(CONFIG).map(PathBuf::from)
+}
+
+/// The filter of the log.
+pub(super) fn log() -> Option<String> {
+    read(LOG)
+}
+
+/// Whether the environment asks for no colour: <https://no-color.org>, or a dumb terminal.
+pub(super) fn no_color() -> bool {
+    read("NO_COLOR").is_some() || read("TERM").as_deref() == Some("dumb")
+}
+
+/// The folder that the program was started in.
+pub(super) fn folder() -> PathBuf {
+    std::env::current_dir().unwrap_or_default()
+}
+
+/// The command line as typed, for reports.
+pub(super) fn command_line() -> String {
+    let quote = |arg: String| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,*".contains(c);
+        if !arg.is_empty() && arg.chars().all(plain) {
+            arg
+        } else {
+            format!("'{}'", arg.replace('\'', "'\\''"))
+        }
+    };
+    let args = std::env::args().skip(1).map(quote);
+    std::iter::once("keytrail".to_owned()).chain(args).collect::<Vec<_>>().join(" ")
+}
