@@ -489,7 +489,8 @@ mod tests {
         let one = through(pass.clone(), &["aws.kms"], &both[..1]);
         assert_eq!(one.gaps[0].region.as_deref(), Some("s"));
         pass.regions = vec!["*".to_owned()];
-        let hole = ["aws/1 aws.kms r 0 100 digest covered", "aws/1 aws.kms s 50 100 digest covered"];
+        let hole =
+            ["aws/1 aws.kms r 0 100 digest covered", "aws/1 aws.kms s 50 100 digest covered"];
         assert_eq!(through(pass, &["aws.kms"], &hole).gaps[0].region.as_deref(), Some("s"));
     }
 
