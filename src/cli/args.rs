@@ -87,6 +87,13 @@ pub(super) enum Command {
     },
     /// Print the manual page
     Man,
+    /// Write the generated pages of the documentation
+    #[command(hide = true)]
+    Docs {
+        /// Where to put them
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]
