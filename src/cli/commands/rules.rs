@@ -12,6 +12,7 @@ use super::super::console::{Console, data};
 use super::super::failure::Failure;
 use crate::finding::RuleInfo;
 use crate::rule::{RuleSet, run_fixtures};
+use crate::settings::Settings;
 
 /// One rule in `rules list --format json`.
 #[derive(Serialize)]
@@ -25,15 +26,20 @@ struct RuleJson {
     controls: Vec<Value>,
 }
 
-pub(super) async fn run(args: &Rules, console: &Console) -> Result<Exit, Failure> {
+pub(super) async fn run(
+    args: &Rules,
+    settings: &Settings,
+    console: &Console,
+) -> Result<Exit, Failure> {
+    let own = settings.rules.as_deref();
     match args {
-        Rules::List { rules, format } => list(&infos(rules.as_deref())?, *format),
+        Rules::List { rules, format } => list(&infos(rules.as_deref().or(own))?, *format),
         Rules::Show { id, rules } => {
-            let set = RuleSet::load(rules.as_deref())?;
+            let set = RuleSet::load(rules.as_deref().or(own))?;
             show(&set.info(set.get(id)?, &[])?)
         }
         Rules::Test { rules, fixtures } => {
-            let set = RuleSet::load(rules.as_deref())?;
+            let set = RuleSet::load(rules.as_deref().or(own))?;
             test(&set, rules.is_some(), fixtures, console).await
         }
         Rules::New { id, rules, fixtures } => start(id, rules, fixtures),
