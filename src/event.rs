@@ -10,8 +10,7 @@ pub mod schema;
 
 pub use action::{ACTIONS, Action, ActionInfo};
 pub use canonical::{canonical_json, canonical_value};
-pub(crate) use identity::hex;
-pub use identity::{content_id, leaf_hash, sha256_hex, variant_id};
+pub use identity::{content_id, leaf_hash, sha256_hex, to_hex, variant_id};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -45,7 +44,7 @@ macro_rules! words {
 
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(self.as_str())
+                f.pad(self.as_str())
             }
         }
     };

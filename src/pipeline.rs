@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod demo;
+pub mod docs;
 mod facts;
 pub mod import;
 pub mod report;

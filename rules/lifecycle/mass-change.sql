@@ -127,8 +127,8 @@ SELECT
   split_part(verdict, ' ', 1) AS status,
   split_part(verdict, ' ', 2) AS reason,
   concat(principal, CASE split_part(verdict, ' ', 2)
-    WHEN 'below_threshold' THEN concat(' disabled, destroyed or re-permissioned at most ', CAST(objects AS VARCHAR),
-      ' keys, vaults or HSMs within ', CAST($window_seconds / 60 AS VARCHAR), ' minutes.')
+    WHEN 'below_threshold' THEN concat(' never disabled, destroyed or re-permissioned more than ', CAST(objects AS VARCHAR),
+      ' of the keys, vaults and HSMs within ', CAST($window_seconds / 60 AS VARCHAR), ' minutes.')
     ELSE concat(' changed ', CAST(objects AS VARCHAR), ' keys, vaults or HSMs between ', to_char(began, '%Y-%m-%d %H:%M'), ' and ',
       to_char(ended, '%Y-%m-%d %H:%M'), ' (', array_to_string(actions, ', '), ')',
       CASE split_part(verdict, ' ', 2)

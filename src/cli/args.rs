@@ -1,7 +1,7 @@
 //! What can be typed.
 
 use std::path::PathBuf;
-use std::str::FromStr;
+use std::str::FromStr as _;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::Timestamp;
@@ -34,10 +34,10 @@ pub(super) struct Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub(super) struct Global {
-    /// Use the store in this folder [env: KEYTRAIL_STORE] [default: ./keytrail-store]
+    /// Use the store in this folder [env: `KEYTRAIL_STORE`] [default: ./keytrail-store]
     #[arg(long, global = true, value_name = "PATH")]
     pub(super) store: Option<String>,
-    /// Read this configuration file [env: KEYTRAIL_CONFIG] [default: the nearest keytrail.toml]
+    /// Read this configuration file [env: `KEYTRAIL_CONFIG`] [default: the nearest keytrail.toml]
     #[arg(long, global = true, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
     /// Read no configuration file
@@ -87,6 +87,13 @@ pub(super) enum Command {
     },
     /// Print the manual page
     Man,
+    /// Write the generated pages of the documentation
+    #[command(hide = true)]
+    Docs {
+        /// Where to put them
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]

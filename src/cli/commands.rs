@@ -3,6 +3,7 @@
 mod check;
 mod config;
 mod demo;
+mod docs;
 mod import;
 mod query;
 mod report;
@@ -31,6 +32,7 @@ pub(super) async fn run(cli: &Cli, console: &Console) -> Result<Exit, Failure> {
         Command::Config(_) => config::show(&settings(cli)?),
         Command::Completions { shell } => shell::completions(*shell),
         Command::Man => shell::man(),
+        Command::Docs { folder } => docs::run(folder),
     }
 }
 

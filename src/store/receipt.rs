@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::event::batch::{JournalRow, RowKind};
-use crate::event::{hex, sha256_hex};
+use crate::event::{sha256_hex, to_hex};
 use crate::finding::{Coverage, Period};
 use crate::ledger::Frontier;
 
@@ -66,8 +66,9 @@ impl Receipt {
 
 /// The receipt of a ledger after a commit: its size, root and frontier.
 pub(super) fn ledger_row(ledger: &str, frontier: &Frontier, collected_at: Timestamp) -> JournalRow {
-    let peaks: Vec<String> = frontier.peaks().iter().map(|peak| hex(peak)).collect();
-    let content = json!({"size": frontier.size(), "root": hex(&frontier.root()), "peaks": peaks});
+    let peaks: Vec<String> = frontier.peaks().iter().map(|hash| to_hex(hash)).collect();
+    let content =
+        json!({"size": frontier.size(), "root": to_hex(&frontier.root()), "peaks": peaks});
     let id = sha256_hex(format!("{ledger}\n{content}").as_bytes());
     let size = i64::try_from(frontier.size()).ok();
     JournalRow { leaf_index: size, ..row(ledger, "ledger", id, content, collected_at) }

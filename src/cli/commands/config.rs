@@ -1,6 +1,6 @@
 //! `keytrail config show`.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use super::super::Exit;
 use super::super::console::data;
@@ -46,7 +46,7 @@ pub(super) fn show(settings: &Settings) -> Result<Exit, Failure> {
     Ok(Exit::Clean)
 }
 
-fn shown(path: &PathBuf) -> String {
+fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 

@@ -47,12 +47,10 @@ fn infos(folder: Option<&Path>) -> Result<Vec<RuleInfo>, Failure> {
 
 fn list(infos: &[RuleInfo], format: Plain) -> Result<Exit, Failure> {
     let text = match format {
-        Plain::Human => infos
-            .iter()
-            .map(|info| {
-                format!("{:8} {:9} {:13} {}\n", info.id, info.severity, info.family, info.title)
-            })
-            .collect(),
+        Plain::Human => infos.iter().fold(String::new(), |text, info| {
+            let RuleInfo { id, severity, family, title, .. } = info;
+            text + &format!("{id:8} {severity:9} {family:13} {title}\n")
+        }),
         Plain::Json => {
             let rows: Vec<RuleJson> = infos.iter().map(row).collect();
             format!("{}\n", serde_json::to_string_pretty(&rows).map_err(Failure::job)?)

@@ -20,7 +20,7 @@ pub(super) fn man() -> Result<Exit, Failure> {
     let mut bytes = Vec::new();
     let command = Cli::command();
     clap_mangen::Man::new(command.clone()).render(&mut bytes)?;
-    for inner in command.get_subcommands() {
+    for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set()) {
         clap_mangen::Man::new(inner.clone()).render(&mut bytes)?;
     }
     data(&String::from_utf8_lossy(&bytes))?;

@@ -54,14 +54,6 @@ struct Reader<'a> {
     open: bool,
 }
 
-/// A record as it was found.
-struct Record<'a> {
-    format: Format,
-    raw: String,
-    transport: &'static str,
-    place: &'a str,
-}
-
 /// What is known of the file being read.
 struct FileState {
     source: String,
@@ -73,6 +65,23 @@ struct FileState {
     /// What was not, until it is known whether the file is one of ours.
     doubtful: Vec<Quarantined>,
     bytes: u64,
+}
+
+/// A record and what is known about it.
+struct Found<'a> {
+    format: Format,
+    raw: String,
+    transport: &'static str,
+    context: &'a Context,
+}
+
+/// A piece that is no record of ours, and why.
+struct Doubt<'a> {
+    reason: Reason,
+    detail: &'a str,
+    place: &'a str,
+    text: &'a str,
+    format: Option<Format>,
 }
 
 impl Reader<'_> {
@@ -118,10 +127,20 @@ impl Reader<'_> {
             Piece::Cut { text, place, reason, detail } => {
                 file.bytes = file.bytes.max(place.byte);
                 file.recognised |= seems_ours(&text);
-                file.doubt(&Reject { reason, detail }, &place.to_string(), &text, None);
+                let place = place.to_string();
+                file.doubt(&Doubt {
+                    reason,
+                    detail: &detail,
+                    place: &place,
+                    text: &text,
+                    format: None,
+                });
             }
         }
-        self.open && (file.recognised || file.doubtful.len() < self.job.limits.unknown_items)
+        if file.recognised {
+            self.settle(file);
+        }
+        self.open && file.doubtful.len() < self.job.limits.unknown_items
     }
 
     fn item(&mut self, text: &str, wrapper: &Wrapper, place: &str, file: &mut FileState) {
@@ -129,8 +148,8 @@ impl Reader<'_> {
         match classify(Item { text, wrapper, context: &context }) {
             Class::Record { format, raw, transport, context } => {
                 file.recognised = true;
-                let record = Record { format, raw: raw.into_owned(), transport, place };
-                self.record(record, &context, file);
+                let raw = raw.into_owned();
+                self.record(Found { format, raw, transport, context: &context }, place, file);
             }
             Class::Inventory(kind, value) => {
                 file.recognised = true;
@@ -145,21 +164,22 @@ impl Reader<'_> {
             }
             Class::Envelope(format) => {
                 let detail = "a record inside a wrapper that is not known";
-                let reject = Reject::new(Reason::UnknownEnvelope, detail);
-                file.doubt(&reject, place, text, Some(format));
+                let (reason, format) = (Reason::UnknownEnvelope, Some(format));
+                file.doubt(&Doubt { reason, detail, place, text, format });
             }
             Class::Broken(detail) => {
-                file.doubt(&Reject::new(Reason::BadJson, detail), place, text, None);
+                let (reason, detail) = (Reason::BadJson, detail.as_str());
+                file.doubt(&Doubt { reason, detail, place, text, format: None });
             }
             Class::Unknown => {
-                let reject = Reject::new(Reason::UnknownFormat, "of no known format");
-                file.doubt(&reject, place, text, None);
+                let (reason, detail) = (Reason::UnknownFormat, "of no known format");
+                file.doubt(&Doubt { reason, detail, place, text, format: None });
             }
         }
     }
 
-    fn record(&mut self, record: Record<'_>, context: &Context, file: &FileState) {
-        let Record { format, raw, transport, place } = record;
+    fn record(&mut self, found: Found<'_>, place: &str, file: &FileState) {
+        let Found { format, raw, transport, context } = found;
         self.imported.records += 1;
         match normalize(format, &raw, context) {
             Ok(Mapped::Irrelevant) => self.imported.irrelevant += 1,
@@ -170,9 +190,9 @@ impl Reader<'_> {
                 self.page.events.push(PendingEvent { event: *event, raw, transport, source });
                 self.flush_if_full();
             }
-            Err(reject) => {
-                let record = file.quarantined(&reject, place, &raw, Some(format));
-                self.quarantine(record);
+            Err(Reject { reason, detail }) => {
+                let (detail, text, format) = (detail.as_str(), raw.as_str(), Some(format));
+                self.quarantine(file.quarantined(&Doubt { reason, detail, place, text, format }));
             }
         }
     }
@@ -213,10 +233,7 @@ impl Reader<'_> {
         self.imported.bytes_read += file.bytes;
         let envelopes = file.doubtful.iter().any(|r| r.reason == Reason::UnknownEnvelope.as_str());
         if file.recognised || envelopes {
-            for record in std::mem::take(&mut file.doubtful) {
-                self.imported.records += 1;
-                self.quarantine(record);
-            }
+            self.settle(&mut file);
             if let Err(error) = outcome {
                 let cause = std::error::Error::source(error).map(ToString::to_string);
                 let message = [Some(error.to_string()), cause].into_iter().flatten();
@@ -237,6 +254,14 @@ impl Reader<'_> {
             named: file.named,
             reason,
         });
+    }
+
+    /// Quarantines what was in doubt, now that the file is known to be one of ours.
+    fn settle(&mut self, file: &mut FileState) {
+        for record in std::mem::take(&mut file.doubtful) {
+            self.imported.records += 1;
+            self.quarantine(record);
+        }
     }
 
     fn quarantine(&mut self, record: Quarantined) {
@@ -270,25 +295,20 @@ impl Reader<'_> {
 }
 
 impl FileState {
-    fn doubt(&mut self, reject: &Reject, place: &str, text: &str, format: Option<Format>) {
-        let record = self.quarantined(reject, place, text, format);
+    fn doubt(&mut self, doubt: &Doubt<'_>) {
+        let record = self.quarantined(doubt);
         self.doubtful.push(record);
     }
 
-    fn quarantined(
-        &self,
-        reject: &Reject,
-        place: &str,
-        text: &str,
-        format: Option<Format>,
-    ) -> Quarantined {
+    fn quarantined(&self, doubt: &Doubt<'_>) -> Quarantined {
+        let Doubt { reason, detail, place, text, format } = doubt;
         let end = text.floor_char_boundary(QUARANTINE_BYTES.min(text.len()));
         Quarantined {
             source: self.source.clone(),
-            place: place.to_owned(),
+            place: (*place).to_owned(),
             format: format.map(|format| format.as_str().to_owned()),
-            reason: reject.reason.as_str().to_owned(),
-            message: reject.detail.clone(),
+            reason: reason.as_str().to_owned(),
+            message: (*detail).to_owned(),
             raw: text.get(..end).unwrap_or_default().to_owned(),
         }
     }

@@ -222,10 +222,13 @@ fn document<'a>(item: Item<'a>, probe: &Probe<'_>) -> Class<'a> {
     }
 }
 
+/// Tells whether a value is a record of a format.
+type Teller = (fn(&Value) -> bool, Format);
+
 /// The format of a record that the probe cannot tell: a member that is null, or one that stands
 /// twice, as in rows of a Log Analytics table.
 fn format_by_value(value: &Value) -> Option<Format> {
-    const TELLERS: &[(fn(&Value) -> bool, Format)] = &[
+    const TELLERS: &[Teller] = &[
         (aws::certificates::looks_like, Format::CloudHsmCertificates),
         (azure::cloudhsm::looks_like, Format::AzureCloudHsm),
         (azure::keyvault::looks_like, Format::AzureKeyVault),

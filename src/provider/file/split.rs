@@ -158,7 +158,7 @@ impl From<io::Error> for Halt {
     }
 }
 
-#[expect(clippy::struct_excessive_bools, reason = "independent facts of a scanner's state")]
+#[expect(clippy::struct_excessive_bools, reason = "each is one fact of where the scan stands")]
 struct Splitter<'r, R> {
     reader: R,
     limits: &'r Limits,

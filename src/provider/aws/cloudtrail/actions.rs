@@ -3,11 +3,17 @@
 use serde_json::Value;
 
 use super::super::super::Json as _;
-#[cfg_attr(
-    not(test),
-    expect(clippy::enum_glob_use, reason = "the table below names nearly every action")
-)]
-use crate::event::Action::{self, *};
+use crate::event::Action::{
+    self, AliasCreate, AliasDelete, AliasUpdate, GrantCreate, GrantRevoke, HsmBackupCopy,
+    HsmBackupDelete, HsmBackupRestore, HsmBackupShare, HsmCreate, HsmDelete, HsmInit, HsmQuorumSet,
+    HsmRead, HsmUpdate, ImportPrepare, KeyCreate, KeyDeletionCancel, KeyDeletionSchedule,
+    KeyDestroy, KeyDisable, KeyEnable, KeyExport, KeyImport, KeyMaterialDelete, KeyPolicySet,
+    KeyRead, KeyReplicate, KeyRotate, KeyRotationDisable, KeyRotationEnable, KeyRotationRequest,
+    KeyStoreConnect, KeyStoreCreate, KeyStoreDelete, KeyStoreDisconnect, KeyStoreUpdate, KeyUpdate,
+    KeyUseDataKey, KeyUseDecrypt, KeyUseDerive, KeyUseEncrypt, KeyUseMac, KeyUseRandom, KeyUseSign,
+    KeyUseUnwrap, KeyUseVerify, KeyUseWrap, LoggingChange, LoggingDelete, LoggingRead,
+    LoggingStart, LoggingStop, Other, TagChange,
+};
 
 /// The operations of one `eventSource`.
 #[derive(Debug, Clone, Copy)]
