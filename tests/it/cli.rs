@@ -58,7 +58,6 @@ fn exit_code_2_means_wrong_usage_or_configuration() {
         &["import"],
         &["check", "--period", "yesterday"],
         &["check", "--period", "2026-01-02..2026-01-01"],
-        &["check", "--param", "nonsense"],
         &["import", "--store", "s3://bucket", "x.json"],
         &["import", "--declare", "2026", "x.json"],
         &["--config", "absent.toml", "config", "show"],
@@ -68,6 +67,7 @@ fn exit_code_2_means_wrong_usage_or_configuration() {
         assert_eq!(run.code, Some(2), "{arguments:?}\n{}{}", run.stdout, run.stderr);
         assert_eq!(run.stdout, "", "{arguments:?}");
     }
+    Run::of(DEMO.judge(&bench, "check", &["--param", "nonsense"])).exits(2);
     bench.file("keytrail.toml", "stoer = \"x\"\n");
     let run = bench.run(&["config", "show"]).exits(2);
     assert!(run.stderr.contains("keytrail.toml") && run.stderr.contains("stoer"), "{}", run.stderr);
@@ -97,20 +97,40 @@ fn exit_code_4_means_done_in_part_and_outranks_findings() {
     let run = Run::of(DEMO.judge(
         &bench,
         "check",
-        &["--rules", bench.path().join("rules").to_str().unwrap(), "--rule", "BAD-01", "--rule", "ROT-01", "--format", "json"],
+        &[
+            "--rules",
+            bench.path().join("rules").to_str().unwrap(),
+            "--rule",
+            "BAD-01",
+            "--rule",
+            "ROT-01",
+            "--format",
+            "json",
+        ],
     ));
     let run = run.exits(4);
     assert_eq!(run.json()["summary"]["error"], 1, "{}", run.stdout);
 }
 
-const BROKEN_RULE: &str = "";
+/// A rule that can be read and not run.
+const BROKEN_RULE: &str = r#"/*+++
+id = "BAD-01"
+title = "Divides by zero"
+severity = "low"
+needs = { aws = ["aws.kms"] }
+rationale = "A rule in error stops neither the others nor the program."
+remediation = "None."
++++*/
+SELECT CAST('not a number' AS BIGINT) AS number FROM events
+"#;
 
 #[test]
 fn a_check_that_neither_passed_nor_failed_anything_is_not_clean() {
     let bench = Bench::new();
     bench.file("empty.jsonl", trail_record(0, "DisableKey", KEY).to_string());
     bench.run(&["import", "empty.jsonl"]).exits(0);
-    let run = bench.run(&["check", "--period", "2020-01-01..2020-02-01", "--format", "json"]).exits(4);
+    let run =
+        bench.run(&["check", "--period", "2020-01-01..2020-02-01", "--format", "json"]).exits(4);
     let summary = &run.json()["summary"];
     assert_eq!((&summary["pass"], &summary["fail"]), (&0.into(), &0.into()), "{summary}");
 }

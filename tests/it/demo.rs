@@ -64,7 +64,13 @@ fn expected() -> Vec<Expected> {
     let records = reader.records().map(|record| {
         let record = record.unwrap();
         let field = |at: usize| record[at].to_owned();
-        Expected { rule: field(0), subject: field(2), at: field(3), status: field(4), waiver: field(5) }
+        Expected {
+            rule: field(0),
+            subject: field(2),
+            at: field(3),
+            status: field(4),
+            waiver: field(5),
+        }
     });
     records.collect()
 }
@@ -102,7 +108,10 @@ fn the_example_judges_every_subject_as_its_story_says() {
             continue;
         };
         if result["status"] != *line.status {
-            wrong.push(format!("{what}: {} ({}), wanted {}", result["status"], result["message"], line.status));
+            wrong.push(format!(
+                "{what}: {} ({}), wanted {}",
+                result["status"], result["message"], line.status
+            ));
         }
         let waiver = result["waiver"]["id"].as_str().unwrap_or("");
         if waiver != line.waiver || result["waived"] != !line.waiver.is_empty() {

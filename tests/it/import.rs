@@ -21,8 +21,7 @@ fn packed(text: &str) -> Vec<u8> {
 #[track_caller]
 fn counts(counted: &Value) -> [u64; 5] {
     let number = |name: &str| counted[name].as_u64().unwrap_or_else(|| panic!("{name}: {counted}"));
-    let counts =
-        ["records", "events", "duplicates", "irrelevant", "quarantined"].map(number);
+    let counts = ["records", "events", "duplicates", "irrelevant", "quarantined"].map(number);
     assert_eq!(counts[0], counts[1..].iter().sum::<u64>(), "{counted}");
     counts
 }
@@ -47,7 +46,8 @@ fn a_gzip_file_of_several_members_is_one_file() {
 #[test]
 fn a_gzip_file_that_breaks_off_keeps_what_came_before_and_says_where() {
     let bench = Bench::new();
-    let lines: String = (0..2000).map(|id| format!("{}\n", trail_record(id, "DisableKey", KEY))).collect();
+    let lines: String =
+        (0..2000).map(|id| format!("{}\n", trail_record(id, "DisableKey", KEY))).collect();
     let whole = packed(&lines);
     bench.file("cut.json.gz", &whole[..whole.len() / 2]);
     let (counted, run) = bench.import(&["cut.json.gz"]);
@@ -149,7 +149,10 @@ fn records_about_other_things_are_counted_not_kept() {
     let bench = Bench::new();
     let mut other = trail_record(1, "PutObject", KEY);
     other["eventSource"] = json!("s3.amazonaws.com");
-    bench.file("log.json", json!({ "Records": [trail_record(0, "DisableKey", KEY), other] }).to_string());
+    bench.file(
+        "log.json",
+        json!({ "Records": [trail_record(0, "DisableKey", KEY), other] }).to_string(),
+    );
     let (counted, run) = bench.import(&["log.json"]);
     assert_eq!(counts(&counted), [2, 1, 0, 1, 0]);
     assert_eq!(run.code, Some(0));

@@ -4,7 +4,8 @@ use super::demo::DEMO;
 use super::harness::{Bench, Run};
 
 fn query(arguments: &[&str]) -> Run {
-    let mut command = Bench::new().command(&[&["query"], arguments].concat());
+    let bench = Bench::new();
+    let mut command = bench.command(&[&["query"], arguments].concat());
     command.env("KEYTRAIL_STORE", DEMO.folder.join("store"));
     Run::of(command)
 }
@@ -25,7 +26,8 @@ fn rows_come_as_json_objects_csv_or_a_table() {
 
 #[test]
 fn times_are_rfc_3339_in_utc() {
-    let rows = query(&["--format", "json", "SELECT time FROM events ORDER BY time LIMIT 1"]).exits(0);
+    let rows =
+        query(&["--format", "json", "SELECT time FROM events ORDER BY time LIMIT 1"]).exits(0);
     let time = rows.json()[0]["time"].as_str().unwrap().to_owned();
     assert!(time.ends_with('Z') && time.parse::<jiff::Timestamp>().is_ok(), "{time}");
 }
@@ -54,8 +56,19 @@ fn statements_that_write_or_reach_outside_are_refused() {
 #[test]
 fn every_documented_table_and_view_can_be_read() {
     for table in [
-        "events", "quarantine", "coverage", "keys", "key_versions", "hsms", "log_settings", "people",
-        "approvals", "key_state", "key_intervals", "operations", "hsm_state",
+        "events",
+        "quarantine",
+        "coverage",
+        "keys",
+        "key_versions",
+        "hsms",
+        "log_settings",
+        "people",
+        "approvals",
+        "key_state",
+        "key_intervals",
+        "operations",
+        "hsm_state",
     ] {
         query(&["--format", "json", &format!("SELECT * FROM {table} LIMIT 1")]).exits(0);
     }
