@@ -142,7 +142,7 @@ fn the_example_says_what_to_open_and_is_quick() {
     assert!(DEMO.told.contains(report.to_str().unwrap()), "{}", DEMO.told);
     assert!(fs::metadata(report).unwrap().len() > 50_000);
     // Five seconds on a quiet machine; here the whole suite runs beside it.
-    assert!(DEMO.took < Duration::from_secs(60), "{:?}", DEMO.took);
+    assert!(DEMO.took < Duration::from_mins(1), "{:?}", DEMO.took);
 }
 
 #[test]

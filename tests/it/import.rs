@@ -1,6 +1,7 @@
 //! `import` by the real binary: what files may do, and that every record is accounted for.
 
 use std::io::Write as _;
+use std::ops::Range;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -14,6 +15,13 @@ fn packed(text: &str) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(text.as_bytes()).unwrap();
     encoder.finish().unwrap()
+}
+
+/// Records one a line.
+fn lines(ids: Range<u32>) -> String {
+    let records: Vec<String> =
+        ids.map(|id| trail_record(id, "DisableKey", KEY).to_string()).collect();
+    records.join("\n") + "\n"
 }
 
 /// Checks that the counts add up, and gives those of records, events, duplicates, irrelevant and
@@ -34,9 +42,6 @@ fn reasons(bench: &Bench) -> Vec<String> {
 #[test]
 fn a_gzip_file_of_several_members_is_one_file() {
     let bench = Bench::new();
-    let lines = |ids: std::ops::Range<u32>| -> String {
-        ids.map(|id| format!("{}\n", trail_record(id, "DisableKey", KEY))).collect()
-    };
     bench.file("odd-name.txt", [packed(&lines(0..5)), packed(&lines(5..9))].concat());
     let (counted, run) = bench.import(&["odd-name.txt"]);
     assert_eq!(counts(&counted), [9, 9, 0, 0, 0]);
@@ -46,8 +51,7 @@ fn a_gzip_file_of_several_members_is_one_file() {
 #[test]
 fn a_gzip_file_that_breaks_off_keeps_what_came_before_and_says_where() {
     let bench = Bench::new();
-    let lines: String =
-        (0..2000).map(|id| format!("{}\n", trail_record(id, "DisableKey", KEY))).collect();
+    let lines = lines(0..2000);
     let whole = packed(&lines);
     bench.file("cut.json.gz", &whole[..whole.len() / 2]);
     let (counted, run) = bench.import(&["cut.json.gz"]);
