@@ -38,7 +38,7 @@ peers: ## the browser and the readers that tests compare keytrail with, into .pe
 
 .PHONY: docs
 docs: ## write the generated pages of docs/ anew
-	@KEYTRAIL_UPDATE_DOCS=1 $(LINTED) $(CARGO) test --locked --test it docs::
+	@$(CARGO) run --locked --quiet -- docs docs
 
 .PHONY: deny
 deny: ## licences, advisories and origins of the dependencies

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use datafusion::prelude::SessionContext;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::event::sha256_hex;
@@ -169,7 +168,7 @@ pub async fn session(store: &Store, job: &Check, now: Timestamp) -> Result<Sessi
 
 async fn tables(store: &Store) -> Result<Tables, StoreError> {
     let mut tables = Tables::new();
-    for (name, table) in store.tables(&SessionContext::new()).await? {
+    for (name, table) in store.tables().await? {
         tables.insert(&name, table);
     }
     Ok(tables)

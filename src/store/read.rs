@@ -30,7 +30,8 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn tables(&self, context: &SessionContext) -> Result<Tables, StoreError> {
+    pub async fn tables(&self) -> Result<Tables, StoreError> {
+        let context = &SessionContext::new();
         let mut tables = Tables::new();
         let journal = provider(&self.journal, context).await?;
         let events = columns("events").into_iter().map(col).collect();

@@ -6,9 +6,23 @@
 #![expect(clippy::string_slice, reason = "what is cut in tests is known")]
 
 mod architecture;
+#[cfg(feature = "engine")]
+mod cli;
+#[cfg(feature = "engine")]
+mod demo;
+#[cfg(feature = "engine")]
+mod docs;
+#[cfg(feature = "engine")]
 mod harness;
+#[cfg(feature = "engine")]
+mod import;
 mod normalize;
+#[cfg(feature = "engine")]
 mod peers;
+#[cfg(feature = "engine")]
+mod query;
+#[cfg(feature = "engine")]
+mod report;
 #[cfg(feature = "engine")]
 mod rules;
 #[cfg(feature = "engine")]

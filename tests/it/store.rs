@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::prelude::SessionContext;
@@ -234,5 +235,49 @@ fn other_readers_see_the_same_rows() {
     assert_eq!(ours.len(), theirs.len());
     for (ours, theirs) in ours.iter().zip(&theirs) {
         assert_eq!(ours, theirs);
+    }
+}
+
+/// Numbers that look random and are the same in every run.
+fn shuffled(state: &mut u64) -> u64 {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    *state
+}
+
+#[test]
+fn an_import_killed_at_any_moment_leaves_nothing_half_visible_and_can_be_done_again() {
+    let bench = Bench::new();
+    let mut logs = Vec::new();
+    for n in 0..10 {
+        logs.push(bench.file(&format!("logs/{n}.json"), trail_file(n * 100..n * 100 + 120)));
+    }
+    let began = Instant::now();
+    bench.run(&["import", "--store", "whole", "logs"]).exits(0);
+    let whole = u64::try_from(began.elapsed().as_micros()).unwrap();
+    let (mut killed, mut tried, mut state) = (0, 0, 0x9e37_79b9_7f4a_7c15);
+    while killed < 20 {
+        assert!(tried < 100, "of {tried} imports only {killed} were still running when killed");
+        let name = format!("store-{}", tried / 4);
+        let folder = bench.path().join(&name);
+        // Each import reads some files more than the one before, so that there is something new.
+        let paths: Vec<String> =
+            logs[..=tried % 4 * 3].iter().map(|path| path.display().to_string()).collect();
+        let mut arguments = vec!["import", "--store", &name];
+        arguments.extend(paths.iter().map(String::as_str));
+        let mut child = bench.command(&arguments).spawn().unwrap();
+        std::thread::sleep(Duration::from_micros(shuffled(&mut state) % whole));
+        killed += usize::from(child.try_wait().unwrap().is_none());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        if folder.join("journal/_delta_log/00000000000000000000.json").exists() {
+            check_whole(&folder);
+        }
+        tried += 1;
+        if tried % 4 == 0 {
+            bench.run(&["import", "--store", &name, "logs"]).exits(0);
+            assert_eq!(check_whole(&folder), 1020, "{name}");
+        }
     }
 }
