@@ -50,7 +50,6 @@ fn seconds_with_fraction(seconds: f64) -> Option<Timestamp> {
 /// API calls with `CloudTrail`".)
 ///
 /// What contradicts itself (`18:58:30 AM`) or says more than a date is `None`.
-#[allow(dead_code, reason = "read by the CloudTrail mapper, which is being built beside it")]
 pub(crate) fn java_date(text: &str) -> Option<Timestamp> {
     // A narrow no-break space (U+202F) is white space to Rust as well.
     let mut tokens =

@@ -3,6 +3,8 @@
 use serde_json::Value;
 
 use super::super::super::Json as _;
+use super::super::dates;
+use super::super::policy::{self, PolicyFinding};
 use crate::event::{Action, Event};
 
 /// Where a detail comes from: its name, and the paths that may hold it, best first.
@@ -92,6 +94,7 @@ pub(super) fn add(event: &mut Event, record: &Value) {
     for (name, paths) in FLAGS {
         event.detail(name, paths.iter().find_map(|path| record.flag(path)));
     }
+    add_dates(event, record);
     event.target = target(event.action, record);
     if event.native_action == "PutEventSelectors" {
         event.detail("excludes_kms", excludes_kms(record));
@@ -161,8 +164,22 @@ fn advanced_includes_kms(selector: &Value) -> bool {
     management
 }
 
-/// Whether a policy given with the call lets anybody in. The record may hold a cut policy
-/// (CloudTrail cuts long parameters); that is said, not guessed.
+/// Whether a policy given with the call lets anybody in, and by which statement. The record may
+/// hold a cut policy (CloudTrail cuts long parameters); that is said, not guessed.
 fn add_policy(event: &mut Event, policy: &str) {
-    let _ = (event, policy);
+    let analysis = policy::analyse(policy);
+    event.detail("policy_access", analysis.access.as_str());
+    event.detail("policy_statement", analysis.findings.first().map(PolicyFinding::statement));
+    event.detail("policy_unreadable", analysis.unreadable);
+}
+
+/// Adds the dates of a call, which KMS writes in the form of Java.
+fn add_dates(event: &mut Event, record: &Value) {
+    for (name, path) in [
+        ("deletion_date", ["responseElements", "deletionDate"]),
+        ("valid_to", ["requestParameters", "validTo"]),
+    ] {
+        let date = record.text(&path).and_then(dates::java_date);
+        event.detail(name, date.map(|date| date.to_string()));
+    }
 }

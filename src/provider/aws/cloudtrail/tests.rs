@@ -177,6 +177,31 @@ fn log_groups_matter_where_they_hold_the_logs_of_keys() {
 }
 
 #[test]
+fn a_policy_given_with_the_call_is_judged_and_a_cut_one_is_said_to_be_unreadable() {
+    let open = json!({"Statement": [{"Sid": "All", "Effect": "Allow", "Principal": "*", "Action": "kms:*", "Resource": "*"}]});
+    let closed = json!({"Statement": [{"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111122223333:root"}, "Action": "kms:*", "Resource": "*"}]});
+    let cut: String = open.to_string().chars().take(40).collect();
+    for (policy, access, statement) in [
+        (open.to_string(), "public", Some("All")),
+        (closed.to_string(), "restricted", None),
+        (cut, "unreadable", None),
+    ] {
+        let mut record = kms("PutKeyPolicy");
+        record["requestParameters"] = json!({"policy": policy});
+        let event = mapped(&record);
+        assert_eq!(event.details["policy_access"], access);
+        assert_eq!(event.details.get("policy_statement").and_then(Value::as_str), statement);
+    }
+}
+
+#[test]
+fn dates_in_the_form_of_java_are_read() {
+    let mut record = kms("ScheduleKeyDeletion");
+    record["responseElements"] = json!({"deletionDate": "Nov 18, 2026, 1:29:18 AM"});
+    assert_eq!(mapped(&record).details["deletion_date"], "2026-11-18T01:29:18Z");
+}
+
+#[test]
 fn an_operation_that_is_not_known_is_kept_with_its_name() {
     let event = mapped(&kms("BrandNewOperation"));
     assert_eq!((event.action, event.native_action.as_str()), (Action::Other, "BrandNewOperation"));
