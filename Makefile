@@ -48,4 +48,4 @@ deny: ## licences, advisories and origins of the dependencies
 .PHONY: clean
 clean: ## remove what was built and fetched into this folder
 	@$(CARGO) clean
-	rm -rf .peers demo keytrail-store
+	rm -rf .peers keytrail-demo keytrail-store

@@ -22,6 +22,7 @@ mod param;
 mod requires;
 mod rows;
 mod sandbox;
+mod sequence;
 mod session;
 mod set;
 mod waiver;

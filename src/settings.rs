@@ -170,7 +170,7 @@ impl Settings {
             approvals: beside(file.approvals),
             waivers: beside(file.waivers),
             fail_on: from_file(file.fail_on, "low"),
-            scope: Scope { accounts: [accounts, projects, subscriptions].concat(), keys },
+            scope: Scope { accounts, projects, subscriptions, keys },
             params: file.params,
             file: path,
         })

@@ -109,7 +109,7 @@ pub(super) struct Demo {
 Examples:
   keytrail import ./AWSLogs
   keytrail import --account 111122223333 --region eu-central-1 \\
-      --captured-at 2026-10-01T06:00:00Z ./inventory
+      --captured-at 2026-09-30T18:00:00Z ./inventory
   keytrail import --declare 2025-10-01..2026-10-01 ./AWSLogs
   gcloud logging read --format json 'protoPayload.serviceName=\"cloudkms.googleapis.com\"' \\
       | keytrail import -")]

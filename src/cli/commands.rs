@@ -28,7 +28,7 @@ pub(super) async fn run(cli: &Cli, console: &Console) -> Result<Exit, Failure> {
         Command::Check(args) => check::run(args, &settings(cli)?, console).await,
         Command::Report(args) => report::run(args, &settings(cli)?, console).await,
         Command::Query(args) => query::run(args, &settings(cli)?).await,
-        Command::Rules(args) => rules::run(args, console).await,
+        Command::Rules(args) => rules::run(args, &settings(cli)?, console).await,
         Command::Config(_) => config::show(&settings(cli)?),
         Command::Completions { shell } => shell::completions(*shell),
         Command::Man => shell::man(),

@@ -46,8 +46,12 @@ pub struct Check {
 /// Which subjects are judged; an empty list means all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Scope {
-    /// Accounts, projects and subscriptions.
+    /// Accounts of AWS.
     pub accounts: Vec<String>,
+    /// Projects of Google Cloud.
+    pub projects: Vec<String>,
+    /// Subscriptions of Azure.
+    pub subscriptions: Vec<String>,
     /// Globs on key identities.
     pub keys: Vec<String>,
 }
@@ -86,9 +90,6 @@ impl CheckError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Store(error) => error.hint(),
-            Self::Rule(RuleError::UnknownRule { .. }) => {
-                Some("`keytrail rules list` shows the rules")
-            }
             Self::Rule(_) => None,
             Self::File { .. } => {
                 Some("give an existing file, or leave it out of the configuration")
@@ -228,8 +229,13 @@ impl Scope {
     /// Whether a subject is in scope. What has no account, or is no key, is in.
     fn holds(&self, subject: Option<&crate::finding::Subject>) -> bool {
         let Some(subject) = subject else { return true };
+        let owners = match subject.provider.as_str() {
+            "aws" => &self.accounts,
+            "gcp" => &self.projects,
+            _ => &self.subscriptions,
+        };
         let account = subject.account.as_ref().is_none_or(|account| {
-            self.accounts.is_empty() || self.accounts.iter().any(|known| known == account)
+            owners.is_empty() || owners.iter().any(|known| known.eq_ignore_ascii_case(account))
         });
         let key = subject.kind != "key"
             || self.keys.is_empty()

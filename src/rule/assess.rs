@@ -31,6 +31,7 @@ use super::json::to_json;
 use super::param::{ParamOverride, Params, resolve};
 use super::requires;
 use super::sandbox::{Limits, QueryError};
+use super::sequence;
 use super::session::{Frame, Session};
 use super::set::{Rule, RuleSet};
 use super::waiver::{Waiver, apply};
@@ -105,7 +106,9 @@ pub async fn assess(
     }
     let Question { as_of, period, overrides, limits, .. } = question;
     let views = Session::open(set, &tables, Frame { as_of, period, overrides, limits })?;
-    let coverage = read_coverage(&views).await?;
+    let mut coverage = read_coverage(&views).await?;
+    coverage.extend(sequence::coverage(&views).await);
+    coverage.sort();
     let mut judge =
         Judge { session: &views, index: CoverageIndex::new(&coverage), population: None };
     let (mut results, mut rules) = (Vec::new(), Vec::new());
@@ -139,7 +142,6 @@ async fn read_coverage(session: &Session) -> Result<Vec<Coverage>, RuleError> {
             detail: text("detail"),
         });
     }
-    coverage.sort();
     Ok(coverage)
 }
 

@@ -36,8 +36,15 @@ pub(super) fn show(settings: &Settings) -> Result<Exit, Failure> {
         format!("[{}]", items.join(", "))
     };
     text += "\n[scope]\n";
-    text += &format!("accounts = {}\n", list(&settings.scope.accounts));
-    text += &format!("keys = {}\n", list(&settings.scope.keys));
+    let scope = &settings.scope;
+    for (name, items) in [
+        ("accounts", &scope.accounts),
+        ("projects", &scope.projects),
+        ("subscriptions", &scope.subscriptions),
+        ("keys", &scope.keys),
+    ] {
+        text += &format!("{name} = {}\n", list(items));
+    }
     text += "\n[params]\n";
     for (name, value) in &settings.params {
         text += &format!("{} = {}\n", quoted(name), quoted(value));

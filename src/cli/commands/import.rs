@@ -12,6 +12,9 @@ use crate::provider::file::Origin;
 use crate::settings::Settings;
 use crate::store::{Location, Store};
 
+/// How many unrecognised files are named on a terminal.
+const LISTED: usize = 20;
+
 /// The result as JSON, version 1.
 #[derive(Serialize)]
 struct ImportedJson<'a> {
@@ -51,8 +54,25 @@ pub(super) async fn run(
     let mut store = Store::create(Location::parse(&settings.store.value)?).await?;
     let mut bar = console.import_bar();
     let imported = import(&mut store, &job, Timestamp::now(), &mut bar).await?;
-    for file in &imported.unrecognised {
+    warn(&imported, console);
+    let elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    match args.format {
+        Plain::Json => data(&json(&imported, elapsed_ms)?)?,
+        Plain::Human => data(&human(&imported, settings, elapsed_ms))?,
+    }
+    Ok(if imported.is_partial() { Exit::Partial } else { Exit::Clean })
+}
+
+/// Names the files that were left out or broke off; those named on the command line always.
+fn warn(imported: &Imported, console: &Console) {
+    let (named, found): (Vec<_>, Vec<_>) = imported.unrecognised.iter().partition(|f| f.named);
+    for file in named.iter().chain(found.iter().take(LISTED)) {
         console.warn(&format!("{}: left out, {}", file.file, file.reason));
+    }
+    if found.len() > LISTED {
+        let more = found.len() - LISTED;
+        console
+            .note(&format!("… and {more} more files of no known format; --format json lists all"));
     }
     for problem in &imported.problems {
         console.warn(&format!("{}: {}", problem.file, problem.message));
@@ -60,12 +80,6 @@ pub(super) async fn run(
             console.note(&format!("  hint: {hint}"));
         }
     }
-    let elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    match args.format {
-        Plain::Json => data(&json(&imported, elapsed_ms)?)?,
-        Plain::Human => data(&human(&imported, settings, elapsed_ms))?,
-    }
-    Ok(if imported.is_partial() { Exit::Partial } else { Exit::Clean })
 }
 
 fn json(imported: &Imported, elapsed_ms: u64) -> Result<String, Failure> {

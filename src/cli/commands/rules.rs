@@ -12,6 +12,7 @@ use super::super::console::{Console, data};
 use super::super::failure::Failure;
 use crate::finding::RuleInfo;
 use crate::rule::{RuleSet, run_fixtures};
+use crate::settings::Settings;
 
 /// One rule in `rules list --format json`.
 #[derive(Serialize)]
@@ -25,16 +26,21 @@ struct RuleJson {
     controls: Vec<Value>,
 }
 
-pub(super) async fn run(args: &Rules, console: &Console) -> Result<Exit, Failure> {
+pub(super) async fn run(
+    args: &Rules,
+    settings: &Settings,
+    console: &Console,
+) -> Result<Exit, Failure> {
+    let own = settings.rules.as_deref();
     match args {
-        Rules::List { rules, format } => list(&infos(rules.as_deref())?, *format),
+        Rules::List { rules, format } => list(&infos(rules.as_deref().or(own))?, *format),
         Rules::Show { id, rules } => {
-            let set = RuleSet::load(rules.as_deref())?;
+            let set = RuleSet::load(rules.as_deref().or(own))?;
             show(&set.info(set.get(id)?, &[])?)
         }
         Rules::Test { rules, fixtures } => {
-            let set = RuleSet::load(rules.as_deref())?;
-            test(&set, fixtures, console).await
+            let set = RuleSet::load(rules.as_deref().or(own))?;
+            test(&set, rules.is_some(), fixtures, console).await
         }
         Rules::New { id, rules, fixtures } => start(id, rules, fixtures),
     }
@@ -104,14 +110,22 @@ fn show(info: &RuleInfo) -> Result<Exit, Failure> {
     Ok(Exit::Clean)
 }
 
-async fn test(set: &RuleSet, fixtures: &Path, console: &Console) -> Result<Exit, Failure> {
+/// Runs fixtures; where a user tests a folder of his own, the built-in rules need none.
+async fn test(
+    set: &RuleSet,
+    own_only: bool,
+    fixtures: &Path,
+    console: &Console,
+) -> Result<Exit, Failure> {
     if !fixtures.is_dir() {
         let text = format!("there is no folder {}", fixtures.display());
         return Err(Failure::usage(text).hint("name the folder of fixtures with --fixtures"));
     }
     let spinner = console.spinner("running fixtures");
-    let outcomes = run_fixtures(set, fixtures).await;
+    let mut outcomes = run_fixtures(set, fixtures).await;
     drop(spinner);
+    let is_own = |id: &str| set.get(id).map_or(true, |rule| rule.family.starts_with("custom"));
+    outcomes.retain(|outcome| !own_only || is_own(&outcome.rule));
     let mut text = String::new();
     for outcome in outcomes.iter().filter(|outcome| outcome.problem.is_some()) {
         let problem = outcome.problem.as_deref().unwrap_or_default();
@@ -128,7 +142,7 @@ id = "@ID@"
 title = "One sentence that says what must be so"
 severity = "medium"
 needs = { aws = ["aws.kms"] }
-params = { window = "30d" }
+params = { fresh = "7d" }
 rationale = "Why it matters."
 remediation = "What to do when it fails."
 references = []
@@ -142,17 +156,19 @@ SELECT
   region,
   CASE WHEN state = 'disabled' THEN 'fail' ELSE 'pass' END AS status,
   CASE WHEN state = 'disabled' THEN 'disabled' ELSE 'in_use' END AS reason,
-  concat('the key is ', coalesce(state, 'in an unknown state')) AS message,
-  CAST(make_array() AS VARCHAR[]) AS evidence,
-  0 AS evidence_count,
+  concat('The key is ', state, ' since ', to_char(state_at, '%Y-%m-%d'), ' at the latest.') AS message,
+  make_array(state_event) AS evidence,
+  CASE WHEN state_event IS NULL THEN 0 ELSE 1 END AS evidence_count,
   inventory_refs,
-  CAST(NULL AS STRUCT("from" TIMESTAMP, "to" TIMESTAMP)[]) AS absences
+  -- Where the state was read long ago, the verdict rests on nothing having changed it since.
+  CASE WHEN state_at < $as_of - $fresh
+    THEN make_array(named_struct('from', state_at, 'to', $as_of)) END AS absences
 FROM key_state
 WHERE provider = 'aws' AND state IS NOT NULL
 "#;
 
 const FIXTURE: &str = r#"{"as_of":"2026-10-01T00:00:00Z","period":["2025-10-01T00:00:00Z","2026-10-01T00:00:00Z"],"params":{}}
-{"table":"keys","row":{"provider":"aws","account":"111122223333","region":"eu-central-1","key_id":"arn:aws:kms:eu-central-1:111122223333:key/1","state":"@STATE@"}}
+{"table":"keys","row":{"provider":"aws","account":"111122223333","region":"eu-central-1","key_id":"arn:aws:kms:eu-central-1:111122223333:key/1","state":"@STATE@","captured_at":"@AT@"}}
 "#;
 
 fn start(id: &str, rules: &Path, fixtures: &Path) -> Result<Exit, Failure> {
@@ -165,10 +181,12 @@ fn start(id: &str, rules: &Path, fixtures: &Path) -> Result<Exit, Failure> {
     }
     let rule = rules.join("custom").join(format!("{}.sql", id.to_ascii_lowercase()));
     let own = fixtures.join(id);
+    let fixture = |state: &str, at: &str| FIXTURE.replace("@STATE@", state).replace("@AT@", at);
     let files = [
         (rule, TEMPLATE.replace("@ID@", id)),
-        (own.join("fires-disabled.jsonl"), FIXTURE.replace("@STATE@", "disabled")),
-        (own.join("quiet-enabled.jsonl"), FIXTURE.replace("@STATE@", "enabled")),
+        (own.join("fires-disabled.jsonl"), fixture("disabled", "2026-09-30T00:00:00Z")),
+        (own.join("quiet-enabled.jsonl"), fixture("enabled", "2026-09-30T00:00:00Z")),
+        (own.join("undetermined-old.jsonl"), fixture("enabled", "2026-07-01T00:00:00Z")),
     ];
     if let Some((path, _)) = files.iter().find(|(path, _)| path.exists()) {
         let text = format!("{} exists already", path.display());

@@ -1,6 +1,7 @@
 //! Reading files: each is cut into items, each item translated, and pages are sent on when full.
 
 use std::collections::BTreeSet;
+use std::io::{self, BufRead, Read};
 
 use super::{Import, Imported, Message, Problem, Scope, Sender, Unrecognised, declared, kind_of};
 use crate::event::{Format, sha256_hex};
@@ -64,7 +65,31 @@ struct FileState {
     recognised: bool,
     /// What was not, until it is known whether the file is one of ours.
     doubtful: Vec<Quarantined>,
-    bytes: u64,
+}
+
+/// A reader that counts what was taken from it.
+struct Counted<R> {
+    inner: R,
+    count: u64,
+}
+
+impl<R: BufRead> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.count += u64::try_from(count).unwrap_or(0);
+        Ok(count)
+    }
+}
+
+impl<R: BufRead> BufRead for Counted<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.inner.fill_buf()
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.inner.consume(count);
+        self.count += u64::try_from(count).unwrap_or(0);
+    }
 }
 
 /// A record and what is known about it.
@@ -100,10 +125,15 @@ impl Reader<'_> {
             source,
             recognised: false,
             doubtful: Vec::new(),
-            bytes: 0,
         };
         let outcome = match open(input, job.limits.file_bytes) {
-            Ok(bytes) => split(bytes, &job.limits, &mut |piece| self.piece(piece, &mut file)),
+            Ok(bytes) => {
+                let mut bytes = Counted { inner: bytes, count: 0 };
+                let outcome =
+                    split(&mut bytes, &job.limits, &mut |piece| self.piece(piece, &mut file));
+                self.imported.bytes_read += bytes.count;
+                outcome
+            }
             Err(error) => {
                 let message = format!("{error}: {}", error.source);
                 self.problem(&file.source, message, None);
@@ -117,15 +147,12 @@ impl Reader<'_> {
     fn piece(&mut self, piece: Piece<'_>, file: &mut FileState) -> bool {
         match piece {
             Piece::Json { text, place, wrapper } => {
-                file.bytes = file.bytes.max(place.byte);
                 self.item(text, wrapper, &place.to_string(), file);
             }
             Piece::Text { text, place } => {
-                file.bytes = file.bytes.max(place.byte);
                 self.item(text, &Wrapper::default(), &place.to_string(), file);
             }
             Piece::Cut { text, place, reason, detail } => {
-                file.bytes = file.bytes.max(place.byte);
                 file.recognised |= seems_ours(&text);
                 let place = place.to_string();
                 file.doubt(&Doubt {
@@ -230,7 +257,6 @@ impl Reader<'_> {
 
     /// Settles what a file was once it has been read.
     fn end(&mut self, mut file: FileState, outcome: &Result<Split, SplitError>) {
-        self.imported.bytes_read += file.bytes;
         let envelopes = file.doubtful.iter().any(|r| r.reason == Reason::UnknownEnvelope.as_str());
         if file.recognised || envelopes {
             self.settle(&mut file);
