@@ -1,8 +1,8 @@
 //! Providers: how their records are read and what they mean.
 //!
-//! Transport and format are separate: [`file`] reads recorded logs, the mappers below
-//! `provider/<cloud>` are pure functions from one record to one [`Event`], whichever way the
-//! record came.
+//! Transport and format are separate: [`mod@file`] reads recorded logs, the mappers below
+//! `provider/<cloud>` are pure functions from one record to one
+//! [`Event`](crate::event::Event), whichever way the record came.
 
 pub mod aws;
 pub mod azure;
