@@ -70,13 +70,13 @@ mod tests {
 
     use super::*;
 
-    fn row(value: Value) -> Map<String, Value> {
+    fn row(value: &Value) -> Map<String, Value> {
         value.as_object().unwrap().clone()
     }
 
     #[test]
     fn a_run_covers_up_to_its_last_record_and_a_hole_is_a_gap() {
-        let row = row(json!({
+        let row = row(&json!({
             "ledger": "aws/cloudhsm/hsm-1", "time_from": "2026-01-03T00:00:00Z",
             "time_to": "2026-01-05T00:00:00Z", "seq_from": 16, "seq_to": 20,
             "missing_before": 3, "time_before": "2026-01-02T00:00:00Z",
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn the_first_run_has_no_hole_before_it() {
-        let first = row(json!({"ledger": "l", "time_from": "2026-01-03T00:00:00Z",
+        let first = row(&json!({"ledger": "l", "time_from": "2026-01-03T00:00:00Z",
             "time_to": "2026-01-03T00:00:00Z", "seq_from": 0, "seq_to": 0,
             "missing_before": null, "time_before": null}));
         assert!(hole(&first).is_none());
