@@ -53,6 +53,12 @@ impl Console {
         line(&format!("{} {text}", self.paint("warning:", "33")));
     }
 
+    /// A remark about something that a user named and that could not be done, shown also when
+    /// quiet; the rest of the job goes on.
+    pub(super) fn error(&self, text: &str) {
+        line(&format!("{} {text}", self.paint("error:", "31")));
+    }
+
     /// Text in a colour, where colour is wanted.
     pub(super) fn paint(&self, text: &str, code: &str) -> String {
         if self.color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }

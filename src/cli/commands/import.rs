@@ -66,7 +66,10 @@ pub(super) async fn run(
 /// Names the files that were left out or broke off; those named on the command line always.
 fn warn(imported: &Imported, console: &Console) {
     let (named, found): (Vec<_>, Vec<_>) = imported.unrecognised.iter().partition(|f| f.named);
-    for file in named.iter().chain(found.iter().take(LISTED)) {
+    for file in &named {
+        console.error(&format!("{}: not imported, {}", file.file, file.reason));
+    }
+    for file in found.iter().take(LISTED) {
         console.warn(&format!("{}: left out, {}", file.file, file.reason));
     }
     if found.len() > LISTED {
@@ -75,7 +78,7 @@ fn warn(imported: &Imported, console: &Console) {
             .note(&format!("… and {more} more files of no known format; --format json lists all"));
     }
     for problem in &imported.problems {
-        console.warn(&format!("{}: {}", problem.file, problem.message));
+        console.error(&format!("{}: {}", problem.file, problem.message));
         if let Some(hint) = &problem.hint {
             console.note(&format!("  hint: {hint}"));
         }

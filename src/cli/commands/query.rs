@@ -25,10 +25,7 @@ pub(super) async fn run(args: &Query, settings: &Settings) -> Result<Exit, Failu
         ..Check::default()
     };
     let session = session(&store, &job, Timestamp::now()).await?;
-    let batches = session.query(&args.sql).await.map_err(|error| {
-        let names: Vec<&str> = session.names().collect();
-        Failure::usage(error).hint(format!("tables and views: {}", names.join(", ")))
-    })?;
+    let batches = session.query(&args.sql).await?;
     let mut out = Output::open(None)?;
     match args.format {
         QueryFormat::Table => {
