@@ -17,7 +17,8 @@ help: ## what can be made
 .PHONY: demo
 demo: ## build, then import and judge the logs of three clouds and an HSM cluster
 	@$(CARGO) build --locked
-	$(CARGO) run --locked --quiet -- demo
+	rm -rf keytrail-demo
+	$(CARGO) run --locked --quiet -- demo --dir keytrail-demo
 
 .PHONY: test
 test: fmt lint peers ## formatting, lints, all tests, documentation
