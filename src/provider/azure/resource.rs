@@ -220,12 +220,14 @@ impl VaultUri {
         let collection = self.path.first()?;
         let (_, kind, live) = COLLECTIONS.iter().find(|(word, _, _)| word == collection)?;
         let mut name = self.path.get(1)?.clone();
-        // `POST /keys/restore` names no key: the backup blob in its body does.
-        if name == "restore" && self.path.len() == 2 {
+        // `POST /keys/restore` names no key: the backup blob in its body does. The scope of a role
+        // of a Managed HSM may be all its keys: `/keys/providers/Microsoft.Authorization/…`.
+        if name == "restore" && self.path.len() == 2 || name == "providers" {
             return None;
         }
         let issuer = *kind == ObjectKind::Certificate && name == "issuers";
-        let third = self.path.get(2).filter(|part| !VERBS.contains(&part.as_str()));
+        let no_version = |part: &str| VERBS.contains(&part) || part == "providers";
+        let third = self.path.get(2).filter(|part| !no_version(part));
         if issuer {
             name = third.map_or(name, |issuer| format!("issuers/{issuer}"));
         }
@@ -357,6 +359,18 @@ mod tests {
         let object = uri.object().unwrap();
         assert_eq!(object.id, "https://v.vault.azure.net/certificates/issuers/ca");
         assert_eq!(object.version, None);
+    }
+
+    #[test]
+    fn the_scope_of_a_role_is_no_key_and_no_version() {
+        let uri = "https://h.managedhsm.azure.net/keys/providers/Microsoft.Authorization/roleAssignments/1";
+        assert_eq!(VaultUri::parse(uri).unwrap().object(), None);
+        let uri = "https://h.managedhsm.azure.net/keys/k/providers/Microsoft.Authorization/roleAssignments/1";
+        let object = VaultUri::parse(uri).unwrap().object().unwrap();
+        assert_eq!(
+            (object.id.as_str(), object.version),
+            ("https://h.managedhsm.azure.net/keys/k", None)
+        );
     }
 
     #[test]
