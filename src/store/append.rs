@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::dedupe::{Decision, decide};
+use super::dedupe::{Decision, decide, new_variants};
 use super::heads::Heads;
 use super::page::{Page, PendingEvent};
 use super::receipt::{Receipt, ledger_row, snapshot_row};
@@ -76,30 +76,34 @@ impl Store {
             let unwritten: Vec<_> = unwritten.collect();
             self.append_inventory(&unwritten).await?;
             result.tally(&rows, &decisions);
-            if let Some(done) = self.attempt(&mut rows, &decisions, &counts, now).await? {
-                result.version = done;
+            let mut receipts = new_variants(&self.journal, &rows, &decisions).await?;
+            let new = !receipts.is_empty() || decisions.contains(&Decision::Store);
+            if !new {
+                return Ok(result);
+            }
+            receipts.extend(counts.iter().cloned());
+            if let Some(done) = self.attempt(&mut rows, &decisions, receipts, now).await? {
+                result.version = Some(done);
                 return Ok(result);
             }
         }
         Err(StoreError::Busy { attempts: ATTEMPTS })
     }
 
-    /// Commits what was decided; `None` where another writer was faster, `Some(None)` where there
-    /// is nothing to commit.
+    /// Commits what was decided; `None` where another writer was faster.
     async fn attempt(
         &mut self,
         rows: &mut [JournalRow],
         decisions: &[Decision],
-        counts: &[JournalRow],
+        mut receipts: Vec<JournalRow>,
         now: Timestamp,
-    ) -> Result<Option<Option<i64>>, StoreError> {
+    ) -> Result<Option<i64>, StoreError> {
         let store = |decision: &Decision| matches!(decision, Decision::Store);
-        if !decisions.iter().any(store) {
-            return Ok(Some(None));
-        }
+        let mut single = !receipts.is_empty();
         let mut heads = Heads::default();
         for (row, _) in rows.iter_mut().zip(decisions).filter(|(_, decision)| store(decision)) {
             if row.kind != RowKind::Event {
+                single = true;
                 continue;
             }
             let head = heads.of(&self.journal, &row.ledger).await?;
@@ -108,14 +112,12 @@ impl Store {
                 head.push(hash);
             }
         }
-        let receipts: Vec<JournalRow> =
-            heads.grown().map(|(ledger, frontier)| ledger_row(ledger, frontier, now)).collect();
+        receipts.extend(heads.grown().map(|(ledger, head)| ledger_row(ledger, head, now)));
         let chosen: Vec<&JournalRow> = rows
             .iter()
             .zip(decisions)
             .filter(|(_, decision)| store(decision))
             .map(|(row, _)| row)
-            .chain(counts)
             .chain(&receipts)
             .collect();
         let mut sizes: BTreeMap<String, i64> = heads
@@ -125,11 +127,10 @@ impl Store {
             })
             .collect();
         // Rows without a ledger of their own are kept single by one domain for all of them.
-        if rows.iter().zip(decisions).any(|(row, d)| store(d) && row.kind != RowKind::Event) {
+        if single {
             sizes.insert("receipts".to_owned(), heads.next_receipt(&self.journal).await?);
         }
-        let version = commit::journal(self, &chosen, &sizes).await?;
-        Ok(version.map(Some))
+        commit::journal(self, &chosen, &sizes).await
     }
 }
 
@@ -143,7 +144,7 @@ impl Appended {
                     self.events += 1;
                     self.conflicts += u64::from(row.conflicts_with.is_some());
                 }
-                Decision::Duplicate => self.duplicates += 1,
+                Decision::Duplicate | Decision::Variant => self.duplicates += 1,
             }
         }
     }

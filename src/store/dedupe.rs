@@ -16,6 +16,7 @@ use deltalake::DeltaTable;
 use futures::TryStreamExt as _;
 
 use super::StoreError;
+use super::receipt::variant_row;
 use crate::event::batch::{JournalRow, RowKind};
 use crate::event::{canonical_json, leaf_hash, variant_id};
 
@@ -26,6 +27,9 @@ pub(super) enum Decision {
     Store,
     /// It is there already.
     Duplicate,
+    /// It is there already from another transport, with other content: the first one stands, and
+    /// a receipt keeps the digest of this one.
+    Variant,
 }
 
 /// A row that is in the store, or earlier in the page.
@@ -76,8 +80,11 @@ fn rename(row: &mut JournalRow, id: String) {
 fn decide_event(row: &mut JournalRow, known: &mut HashMap<String, Known>) -> Decision {
     let raw = row.raw.clone().unwrap_or_default();
     if let Some(first) = known.get(&row.row_id) {
-        if first.transport != row.transport || same_content(row, &raw, first) {
+        if same_content(row, &raw, first) {
             return Decision::Duplicate;
+        }
+        if first.transport != row.transport {
+            return Decision::Variant;
         }
         let first_id = row.row_id.clone();
         let variant = variant_id(&first_id, &raw);
@@ -162,6 +169,18 @@ async fn known_events(
     Ok(known)
 }
 
+/// The receipts of variants that are not in the store yet.
+pub(super) async fn new_variants(
+    journal: &DeltaTable,
+    rows: &[JournalRow],
+    decisions: &[Decision],
+) -> Result<Vec<JournalRow>, StoreError> {
+    let variants = rows.iter().zip(decisions).filter(|(_, d)| **d == Decision::Variant);
+    let receipts: Vec<JournalRow> = variants.map(|(row, _)| variant_row(row)).collect();
+    let mut seen = known_singles(journal, &receipts).await?;
+    Ok(receipts.into_iter().filter(|row| seen.insert(row.row_id.clone())).collect())
+}
+
 /// The ids of quarantined records and lasting receipts that are in the store and in the page.
 async fn known_singles(
     journal: &DeltaTable,
@@ -236,4 +255,62 @@ fn binaries(batch: &RecordBatch, index: usize) -> Vec<Option<Vec<u8>>> {
     let Ok(array) = arrow::compute::cast(array, &DataType::Binary) else { return Vec::new() };
     debug_assert_eq!(array.len(), batch.num_rows());
     array.as_binary::<i32>().iter().map(|value| value.map(<[u8]>::to_vec)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(raw: &str, transport: &str) -> JournalRow {
+        JournalRow {
+            kind: RowKind::Event,
+            ledger: "aws/1".to_owned(),
+            leaf_index: None,
+            row_id: "aws/1|e".to_owned(),
+            conflicts_with: None,
+            collected_at: jiff::Timestamp::UNIX_EPOCH,
+            transport: transport.to_owned(),
+            source: "x".to_owned(),
+            event: None,
+            format: None,
+            reason: None,
+            message: None,
+            place: None,
+            receipt: None,
+            raw: Some(raw.to_owned()),
+            leaf_hash: Some(leaf_hash("aws/1", "aws/1|e", raw)),
+        }
+    }
+
+    #[test]
+    fn one_id_is_one_event_unless_its_content_differs_on_the_same_way() {
+        let mut known = HashMap::new();
+        let mut decide = |raw: &str, transport: &str| {
+            let mut row = row(raw, transport);
+            let decision = decide_event(&mut row, &mut known);
+            (decision, row.row_id, row.conflicts_with)
+        };
+        let id = "aws/1|e".to_owned();
+        assert_eq!(decide(r#"{"a":1,"b":2}"#, "file"), (Decision::Store, id.clone(), None));
+        assert_eq!(decide(r#"{"a":1,"b":2}"#, "file").0, Decision::Duplicate);
+        assert_eq!(decide(r#"{ "b": 2, "a": 1 }"#, "lookup_events").0, Decision::Duplicate);
+        assert_eq!(decide(r#"{"a":7,"b":2}"#, "lookup_events").0, Decision::Variant);
+        let (decision, variant, first) = decide(r#"{"a":9,"b":2}"#, "file");
+        assert_eq!((decision, first), (Decision::Store, Some(id.clone())));
+        assert!(variant.starts_with("aws/1|e~") && variant.len() == id.len() + 9, "{variant}");
+        assert_eq!(decide(r#"{"a":9,"b":2}"#, "file").0, Decision::Duplicate);
+    }
+
+    #[test]
+    fn a_second_attempt_decides_anew() {
+        let mut known = HashMap::new();
+        let mut rows = [row("{\"a\":1}", "file"), row("{\"a\":2}", "file")];
+        for row in &mut rows {
+            decide_event(row, &mut known);
+        }
+        assert!(rows[1].conflicts_with.is_some());
+        reset(&mut rows);
+        assert_eq!(rows[1].row_id, "aws/1|e");
+        assert_eq!(rows[1].leaf_hash, Some(leaf_hash("aws/1", "aws/1|e", "{\"a\":2}")));
+    }
 }

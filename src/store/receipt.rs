@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::event::batch::{JournalRow, RowKind};
-use crate::event::{sha256_hex, to_hex};
+use crate::event::{content_id, sha256_hex, to_hex};
 use crate::finding::{Coverage, Period};
 use crate::ledger::Frontier;
 
@@ -77,6 +77,18 @@ pub(super) fn ledger_row(ledger: &str, frontier: &Frontier, collected_at: Timest
 /// The receipt that makes a snapshot of inventory visible.
 pub(super) fn snapshot_row(snapshot_id: &str, content: Value, at: Timestamp) -> JournalRow {
     row("inventory", "snapshot", snapshot_id.to_owned(), content, at)
+}
+
+/// The receipt of a record that came again by another transport with other content.
+pub(super) fn variant_row(variant: &JournalRow) -> JournalRow {
+    let digest = content_id(variant.raw.as_deref().unwrap_or_default());
+    let content = json!({"event_id": variant.row_id, "sha256": digest});
+    let id = sha256_hex(format!("{}\n{digest}", variant.row_id).as_bytes());
+    JournalRow {
+        transport: variant.transport.clone(),
+        source: variant.source.clone(),
+        ..row(&variant.ledger, "variant", id, content, variant.collected_at)
+    }
 }
 
 fn row(ledger: &str, reason: &str, id: String, content: Value, at: Timestamp) -> JournalRow {

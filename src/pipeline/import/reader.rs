@@ -40,8 +40,26 @@ pub(super) fn read(job: &Import, inputs: &[Input], sender: &Sender) -> Imported 
     }
     let receipts = declared(job, &reader.met);
     reader.page.receipts.extend(receipts);
+    reader.page.receipts.push(counts(job, &reader.imported));
     reader.flush();
     reader.imported
+}
+
+/// The receipt of an import: what was read. It goes with the last page, and alone makes no commit.
+fn counts(job: &Import, imported: &Imported) -> Receipt {
+    let paths: Vec<String> = job.paths.iter().map(|path| path.display().to_string()).collect();
+    let content = serde_json::json!({
+        "paths": paths,
+        "files": imported.files,
+        "unrecognised_files": imported.unrecognised.len(),
+        "records": imported.records,
+        "irrelevant": imported.irrelevant,
+        "quarantined": imported.quarantined,
+        "inventory": imported.inventory,
+        "proofs": imported.proofs,
+        "bytes_read": imported.bytes_read,
+    });
+    Receipt::Source { source: "import".to_owned(), content }
 }
 
 struct Reader<'a> {
