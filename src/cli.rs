@@ -22,7 +22,12 @@ pub fn run() -> Exit {
     };
     let console = Console::new(&cli);
     let outcome = match runtime() {
-        Ok(runtime) => runtime.block_on(dispatch(&cli, &console)),
+        Ok(runtime) => {
+            let outcome = runtime.block_on(dispatch(&cli, &console));
+            // What still runs after an interrupt ends with the process.
+            runtime.shutdown_background();
+            outcome
+        }
         Err(error) => Err(failure::Failure::job(error)),
     };
     match outcome {
@@ -37,8 +42,8 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 
 async fn dispatch(cli: &Cli, console: &Console) -> Result<Exit, failure::Failure> {
     let work = commands::run(cli, console);
-    // Reading needs no signal; what was committed stays, whatever is cut off.
-    if matches!(cli.command, Command::Import(_) | Command::Check(_) | Command::Report(_)) {
+    // An import finishes its page first; what only reads can stop at once.
+    if matches!(cli.command, Command::Check(_) | Command::Report(_) | Command::Query(_)) {
         tokio::select! {
             outcome = work => outcome,
             _ = tokio::signal::ctrl_c() => Ok(console.interrupted()),

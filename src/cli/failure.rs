@@ -75,7 +75,11 @@ impl From<StoreError> for Failure {
 impl From<ImportError> for Failure {
     fn from(error: ImportError) -> Self {
         let hint = error.hint();
-        Self::job(error).maybe(hint)
+        let exit = match error {
+            ImportError::Interrupted => Exit::Interrupted,
+            _ => Exit::Failed,
+        };
+        Self { exit, ..Self::job(error) }.maybe(hint)
     }
 }
 

@@ -111,7 +111,7 @@ pub async fn fill(store: &mut Store, folder: &Path) -> Result<Imported, DemoErro
         ["aws", "gcp", "azure"].iter().map(|cloud| folder.join(cloud)).collect();
     let mut total = Imported::default();
     for job in jobs(folder, logs) {
-        let done = import(store, &job, now, &mut |_| {}).await?;
+        let done = import(store, &job, now, &mut |_| true).await?;
         total.add(done);
     }
     let page = Page { receipts: declared()?, ..Page::default() };

@@ -8,7 +8,8 @@ mod reader;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -143,6 +144,9 @@ pub enum ImportError {
     /// The store failed; what was committed before stays.
     #[error("the import stopped")]
     Store(#[from] StoreError),
+    /// It was told to stop; what was committed stays.
+    #[error("interrupted; what was committed stays")]
+    Interrupted,
     /// The reading thread died: a bug.
     #[error("the reader stopped unexpectedly; this is a bug, please report it")]
     Reader,
@@ -154,21 +158,23 @@ impl ImportError {
         match self {
             Self::Path(_) => Some("give files, folders, or `-` for standard input"),
             Self::Store(error) => error.hint(),
+            Self::Interrupted => Some("run it again: it goes on where it stopped"),
             Self::Reader => None,
         }
     }
 }
 
-/// Imports recorded logs; `now` is the time of collection. `watch` hears of progress.
+/// Imports recorded logs; `now` is the time of collection. `watch` hears of progress, several times
+/// a second, and says whether to go on; a page that is being committed is committed first.
 ///
 /// # Errors
-/// When a path does not exist or the store fails. Bad files are no errors: they are counted and
+/// When a path does not exist, the store fails or `watch` says to stop. Bad files are no errors: they are counted and
 /// named in what is returned.
 pub async fn import(
     store: &mut Store,
     job: &Import,
     now: Timestamp,
-    watch: &mut (dyn FnMut(Progress) + Send),
+    watch: &mut (dyn FnMut(Progress) -> bool + Send),
 ) -> Result<Imported, ImportError> {
     let mut inputs = find(&job.paths)?;
     inputs.retain(|input| !job.skip.iter().any(|skip| input.is_below(skip)));
@@ -184,20 +190,24 @@ pub async fn import(
         ..Progress::default()
     };
     let mut total = Appended::default();
-    while let Some(message) = next(&receiver) {
-        match message {
-            Message::Page(page) => {
+    loop {
+        match next(&receiver) {
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => {}
+            Ok(Message::Page(page)) => {
                 let done = store.append(page, now).await?;
                 add(&mut total, done);
                 progress.events = total.events + total.duplicates;
             }
-            Message::FileDone { index, records } => {
+            Ok(Message::FileDone { index, records }) => {
                 progress.files_done += 1;
                 progress.bytes_done += sizes.get(index).copied().unwrap_or(0);
                 progress.records = records;
             }
         }
-        watch(progress);
+        if !watch(progress) {
+            return Err(ImportError::Interrupted);
+        }
     }
     let mut imported = reader.join().map_err(|_| ImportError::Reader)?;
     imported.events = total.events;
@@ -206,9 +216,9 @@ pub async fn import(
     Ok(imported)
 }
 
-/// Waits for the reader without holding up the runtime.
-fn next(receiver: &Receiver<Message>) -> Option<Message> {
-    tokio::task::block_in_place(|| receiver.recv().ok())
+/// Waits a little for the reader, without holding up the runtime.
+fn next(receiver: &Receiver<Message>) -> Result<Message, RecvTimeoutError> {
+    tokio::task::block_in_place(|| receiver.recv_timeout(Duration::from_millis(200)))
 }
 
 fn add(total: &mut Appended, page: Appended) {

@@ -22,6 +22,31 @@ fn exit_code_0_means_clean_and_stdout_holds_data_alone() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn an_interrupt_ends_an_import_with_130_and_without_noise() {
+    let bench = Bench::new();
+    let mut command = bench.command(&["import", "-"]);
+    let mut child = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
+    let stdin = child.stdin.take().unwrap();
+    let last = bench.path().join("keytrail-store/log_settings/_delta_log");
+    for _ in 0..600 {
+        if last.is_dir() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    let id = child.id().to_string();
+    std::process::Command::new("kill").args(["-INT", &id]).status().unwrap();
+    let output = child.wait_with_output().unwrap();
+    drop(stdin);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{stderr}");
+    assert!(stderr.contains("what was committed stays"), "{stderr}");
+    assert!(!stderr.contains("panicked"), "{stderr}");
+}
+
 #[test]
 fn exit_code_1_means_findings_at_or_above_fail_on() {
     let bench = Bench::new();

@@ -35,7 +35,7 @@ fn import_into(folder: &Path, paths: &[PathBuf]) -> Imported {
         let mut store = Store::create(location(folder)).await.unwrap();
         let job = Import { paths: paths.to_vec(), ..Import::default() };
         let now: Timestamp = "2026-10-01T00:00:00Z".parse().unwrap();
-        import(&mut store, &job, now, &mut |_| {}).await.unwrap()
+        import(&mut store, &job, now, &mut |_| true).await.unwrap()
     })
 }
 

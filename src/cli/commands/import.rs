@@ -1,5 +1,8 @@
 //! `keytrail import`.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -38,6 +41,7 @@ pub(super) async fn run(
     console: &Console,
 ) -> Result<Exit, Failure> {
     let began = std::time::Instant::now();
+    let stopped = interrupt();
     let job = Job {
         paths: args.paths.clone(),
         origin: Origin {
@@ -53,7 +57,11 @@ pub(super) async fn run(
     };
     let mut store = Store::create(Location::parse(&settings.store.value)?).await?;
     let mut bar = console.import_bar();
-    let imported = import(&mut store, &job, Timestamp::now(), &mut bar).await?;
+    let mut watch = |progress| {
+        bar(progress);
+        !stopped.load(Ordering::Relaxed)
+    };
+    let imported = import(&mut store, &job, Timestamp::now(), &mut watch).await?;
     warn(&imported, console);
     let elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     match args.format {
@@ -61,6 +69,18 @@ pub(super) async fn run(
         Plain::Human => data(&human(&imported, settings, elapsed_ms))?,
     }
     Ok(if imported.is_partial() { Exit::Partial } else { Exit::Clean })
+}
+
+/// A flag that Ctrl-C raises: the page being committed is finished first.
+fn interrupt() -> Arc<AtomicBool> {
+    let stopped = Arc::new(AtomicBool::new(false));
+    let raised = Arc::clone(&stopped);
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            raised.store(true, Ordering::Relaxed);
+        }
+    });
+    stopped
 }
 
 /// Names the files that were left out or broke off; those named on the command line always.
