@@ -66,6 +66,22 @@ words! {
     }
 }
 
+/// The kinds of log that coverage is told of, a closed list.
+pub const COVERAGE_KINDS: &[&str] = &[
+    "aws.kms",
+    "aws.cloudtrail",
+    "aws.cloudhsm.api",
+    "aws.cloudhsm.audit",
+    "gcp.kms.admin",
+    "gcp.kms.data",
+    "gcp.logging",
+    "azure.activity",
+    "azure.keyvault.audit",
+    "azure.managedhsm.audit",
+    "azure.cloudhsm.audit",
+    "pkcs11",
+];
+
 /// A stretch of time, half-open: `from` is in it, `to` is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Period {

@@ -17,7 +17,7 @@ use crate::finding::{Coverage, Period};
 use crate::provider::file::{FileError, Limits, Origin, find};
 use crate::store::{Appended, Page, Receipt, Store, StoreError};
 
-pub use kind::{KINDS, Scope, ScopeError, kind_of};
+pub use kind::{Scope, ScopeError, kind_of};
 
 /// What to import, and what is known about it.
 #[derive(Debug, Clone, Default)]

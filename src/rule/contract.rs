@@ -20,9 +20,8 @@ use datafusion::arrow::datatypes::{
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::finding::{Period, Status, Subject};
+use crate::finding::{COVERAGE_KINDS, Period, Status, Subject};
 
-use super::header::COVERAGE_KINDS;
 use super::json::values;
 
 /// The columns that every query gives.

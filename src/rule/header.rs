@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::event::Provider;
-use crate::finding::{Control, Severity, Strength};
+use crate::finding::{COVERAGE_KINDS, Control, Severity, Strength};
 
 use super::error::FileProblem;
 use super::param::{Param, Params};
@@ -16,22 +16,6 @@ use super::requires;
 
 const OPEN: &str = "/*+++";
 const CLOSE: &str = "+++*/";
-
-/// The kinds of coverage, a closed list.
-pub(super) const COVERAGE_KINDS: &[&str] = &[
-    "aws.kms",
-    "aws.cloudtrail",
-    "aws.cloudhsm.api",
-    "aws.cloudhsm.audit",
-    "gcp.kms.admin",
-    "gcp.kms.data",
-    "gcp.logging",
-    "azure.activity",
-    "azure.keyvault.audit",
-    "azure.managedhsm.audit",
-    "azure.cloudhsm.audit",
-    "pkcs11",
-];
 
 /// Names that the engine gives to every query.
 pub(super) const GIVEN: &[&str] = &["period_from", "period_to", "as_of"];

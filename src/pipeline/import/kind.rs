@@ -3,22 +3,7 @@
 use std::str::FromStr;
 
 use crate::event::{Event, Format};
-
-/// The closed list of kinds.
-pub const KINDS: &[&str] = &[
-    "aws.kms",
-    "aws.cloudtrail",
-    "aws.cloudhsm.api",
-    "aws.cloudhsm.audit",
-    "gcp.kms.admin",
-    "gcp.kms.data",
-    "gcp.logging",
-    "azure.activity",
-    "azure.keyvault.audit",
-    "azure.managedhsm.audit",
-    "azure.cloudhsm.audit",
-    "pkcs11",
-];
+use crate::finding::COVERAGE_KINDS;
 
 /// One stretch's owner: a ledger, a region of it, a kind of log.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,13 +12,13 @@ pub struct Scope {
     pub ledger: String,
     /// Region; `None` for all.
     pub region: Option<String>,
-    /// Kind of log, one of [`KINDS`].
+    /// Kind of log, one of [`COVERAGE_KINDS`].
     pub kind: String,
 }
 
 /// A scope that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no scope: write LEDGER:KIND or LEDGER:REGION:KIND, with a kind of: {kinds}", kinds = KINDS.join(", "))]
+#[error("`{0}` is no scope: write LEDGER:KIND or LEDGER:REGION:KIND, with a kind of: {kinds}", kinds = COVERAGE_KINDS.join(", "))]
 pub struct ScopeError(String);
 
 impl FromStr for Scope {
@@ -47,7 +32,7 @@ impl FromStr for Scope {
             [ledger, region, kind] => (*ledger, Some((*region).to_owned()), *kind),
             _ => return Err(refuse()),
         };
-        if !ledger.contains('/') || !KINDS.contains(&kind) {
+        if !ledger.contains('/') || !COVERAGE_KINDS.contains(&kind) {
             return Err(refuse());
         }
         let region = region.filter(|region| region != "*");
