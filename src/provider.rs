@@ -11,6 +11,7 @@ pub mod file;
 pub mod gcp;
 pub mod inventory;
 mod json;
+mod node;
 mod normalize;
 
 pub use json::Json;

@@ -1,5 +1,6 @@
 //! What can be typed.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr as _;
 
@@ -138,6 +139,12 @@ pub(super) struct Import {
     /// Vouch for this log besides those met: LEDGER:KIND or LEDGER:REGION:KIND
     #[arg(long, value_name = "SCOPE", requires = "declare", value_parser = Scope::from_str)]
     pub(super) scope: Vec<Scope>,
+    /// How many files are read at once [default: one a core]
+    #[arg(long, value_name = "NUMBER")]
+    pub(super) threads: Option<NonZeroUsize>,
+    /// How many events are committed at once
+    #[arg(long, value_name = "NUMBER", hide = true)]
+    pub(super) page_events: Option<NonZeroUsize>,
     /// How to print the result
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     pub(super) format: Plain,

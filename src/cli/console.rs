@@ -7,7 +7,7 @@ use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 
 use super::args::{Cli, When};
 use super::failure::Failure;
@@ -91,7 +91,8 @@ impl Console {
     pub(super) fn import_bar(&self) -> impl FnMut(Progress) + Send + use<> {
         let target =
             if self.progress { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let bar = ProgressBar::with_draw_target(Some(0), target);
+        let bar =
+            ProgressBar::with_draw_target(Some(0), target).with_finish(ProgressFinish::AndClear);
         let template = "{bar:24} {binary_bytes}/{binary_total_bytes}  {msg}  {eta} left";
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
@@ -108,9 +109,6 @@ impl Console {
                 progress.records,
                 progress.events / seconds
             ));
-            if progress.files_done == progress.files {
-                bar.finish_and_clear();
-            }
         }
     }
 

@@ -40,9 +40,9 @@ pub struct JournalRow {
     /// When it was read.
     pub collected_at: Timestamp,
     /// How it was read.
-    pub transport: String,
+    pub transport: &'static str,
     /// Where it was read from.
-    pub source: String,
+    pub source: Arc<str>,
     /// The event.
     pub event: Option<Event>,
     /// The format that a quarantined record seemed to be of.
@@ -139,7 +139,7 @@ impl Rows<'_> {
                 Some(event) => Some(event.format.as_str()),
                 None => row.format.as_deref(),
             }),
-            self.text(|row| Some(&row.transport)),
+            self.text(|row| Some(row.transport)),
             self.text(|row| Some(&row.source)),
             self.of_event(|event| event.account.as_deref()),
             self.of_event(|event| event.region.as_deref()),
@@ -242,8 +242,8 @@ mod tests {
             row_id: "aws/1|a".to_owned(),
             conflicts_with: None,
             collected_at: "2026-10-01T00:00:00Z".parse().unwrap(),
-            transport: "file".to_owned(),
-            source: "x".to_owned(),
+            transport: "file",
+            source: "x".into(),
             event,
             format: None,
             reason: None,

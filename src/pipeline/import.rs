@@ -1,14 +1,19 @@
 //! `import`: recorded logs into the store.
 //!
-//! One thread reads, cuts and translates files in order; the store commits page by page beside it.
-//! Pages are cut by size alone, so the same files give the same store on any machine.
+//! Threads read, cut and translate a file each; what they yield is put into pages in the order of
+//! the files, and the store commits page by page beside them. Pages are cut by size alone, so the
+//! same files give the same store on any machine, whatever the number of threads.
 
 mod kind;
 mod reader;
+mod workers;
 
 use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -17,7 +22,7 @@ use crate::finding::{Coverage, Period};
 use crate::provider::file::{FileError, Limits, Origin, find};
 use crate::store::{Appended, Page, Receipt, Store, StoreError};
 
-pub use kind::{Scope, ScopeError, kind_of};
+pub use kind::{Scope, ScopeError};
 
 /// What to import, and what is known about it.
 #[derive(Debug, Clone, Default)]
@@ -38,6 +43,19 @@ pub struct Import {
     pub scopes: Vec<Scope>,
     /// What a hostile file may cost.
     pub limits: Limits,
+    /// How many files are read at once; `None` for one a core.
+    pub threads: Option<NonZeroUsize>,
+    /// How many events are committed at once; `None` for what is best.
+    pub page_events: Option<NonZeroUsize>,
+}
+
+/// How many events are committed at once: more cost memory, fewer make more and smaller files.
+const PAGE_EVENTS: usize = 32_768;
+
+impl Import {
+    fn events_a_page(&self) -> usize {
+        self.page_events.map_or(PAGE_EVENTS, NonZeroUsize::get)
+    }
 }
 
 /// What an import did. `records` = `events` + `duplicates` + `irrelevant` + `quarantined`.
@@ -127,7 +145,7 @@ pub struct Progress {
     pub total_bytes: u64,
     /// Files read.
     pub files_done: u64,
-    /// Bytes on disk of the files read.
+    /// Bytes read from disk.
     pub bytes_done: u64,
     /// Records read.
     pub records: u64,
@@ -178,16 +196,16 @@ pub async fn import(
 ) -> Result<Imported, ImportError> {
     let mut inputs = find(&job.paths)?;
     inputs.retain(|input| !job.skip.iter().any(|skip| input.is_below(skip)));
-    let (sender, receiver) = sync_channel(2);
-    let reader = {
-        let (job, inputs) = (job.clone(), inputs.clone());
-        std::thread::spawn(move || reader::read(&job, &inputs, &Sender(sender)))
-    };
-    let sizes: Vec<u64> = inputs.iter().map(|input| input.size().unwrap_or(0)).collect();
+    let (sender, receiver) = sync_channel(1);
+    let bytes = Arc::new(AtomicU64::new(0));
     let mut progress = Progress {
         files: u64::try_from(inputs.len()).unwrap_or(u64::MAX),
-        total_bytes: sizes.iter().sum(),
+        total_bytes: inputs.iter().map(|input| input.size().unwrap_or(0)).sum(),
         ..Progress::default()
+    };
+    let reader = {
+        let (job, bytes) = (job.clone(), Arc::clone(&bytes));
+        std::thread::spawn(move || workers::read(&job, &inputs, &bytes, &sender))
     };
     let mut total = Appended::default();
     loop {
@@ -199,12 +217,12 @@ pub async fn import(
                 add(&mut total, done);
                 progress.events = total.events + total.duplicates;
             }
-            Ok(Message::FileDone { index, records }) => {
+            Ok(Message::FileDone { records }) => {
                 progress.files_done += 1;
-                progress.bytes_done += sizes.get(index).copied().unwrap_or(0);
                 progress.records = records;
             }
         }
+        progress.bytes_done = bytes.load(Ordering::Relaxed);
         if !watch(progress) {
             return Err(ImportError::Interrupted);
         }
@@ -227,26 +245,15 @@ fn add(total: &mut Appended, page: Appended) {
     total.conflicts += page.conflicts;
 }
 
-/// What the reader sends.
+/// What the readers send.
 enum Message {
     /// A page to commit.
     Page(Page),
     /// A file was read.
     FileDone {
-        /// Its place in the list.
-        index: usize,
         /// Records so far.
         records: u64,
     },
-}
-
-/// The reader's end; sending fails when the store has given up.
-struct Sender(SyncSender<Message>);
-
-impl Sender {
-    fn send(&self, message: Message) -> bool {
-        self.0.send(message).is_ok()
-    }
 }
 
 /// The stretches that the operator vouches for.

@@ -4,12 +4,14 @@
 mod classify;
 mod open;
 mod origin;
+mod outline;
 mod split;
 mod text;
 
-pub use classify::{Class, Item, classify};
+pub use classify::{Class, Glance, Item, classify, glance};
 pub use open::{FileError, Input, find, open};
 pub use origin::Origin;
+pub use outline::Outline;
 pub use split::{Piece, Place, Split, SplitError, Wrapper, split};
 
 /// What a hostile file may cost.

@@ -6,12 +6,38 @@ use serde_json::Value;
 use super::{Reason, Reject};
 
 /// Reads facts out of a JSON value without assuming its shape.
-pub trait Json {
+pub trait Json: Sized {
+    /// The member of an object, null included.
+    fn member(&self, name: &str) -> Option<&Self>;
+
+    /// Whether it is null.
+    fn is_nothing(&self) -> bool;
+
+    /// The text that it is.
+    fn as_text(&self) -> Option<&str>;
+
+    /// The whole number that it is.
+    fn as_whole(&self) -> Option<i64>;
+
+    /// The truth value that it is.
+    fn as_flag(&self) -> Option<bool>;
+
+    /// The items of an array; none of anything else.
+    fn as_items(&self) -> &[Self];
+
     /// The value at `path` (member names), unless it is absent or null.
-    fn at(&self, path: &[&str]) -> Option<&Value>;
+    fn at(&self, path: &[&str]) -> Option<&Self> {
+        let mut value = self;
+        for name in path {
+            value = value.member(name)?;
+        }
+        (!value.is_nothing()).then_some(value)
+    }
 
     /// The non-empty text at `path`.
-    fn text(&self, path: &[&str]) -> Option<&str>;
+    fn text(&self, path: &[&str]) -> Option<&str> {
+        self.at(path)?.as_text().filter(|text| !text.is_empty())
+    }
 
     /// The non-empty text at `path`, owned.
     fn string(&self, path: &[&str]) -> Option<String> {
@@ -19,54 +45,55 @@ pub trait Json {
     }
 
     /// The whole number at `path`, also where it is written as text.
-    fn integer(&self, path: &[&str]) -> Option<i64>;
+    fn integer(&self, path: &[&str]) -> Option<i64> {
+        let value = self.at(path)?;
+        value.as_whole().or_else(|| value.as_text()?.trim().parse().ok())
+    }
 
     /// The truth value at `path`, also where it is written as text.
-    fn flag(&self, path: &[&str]) -> Option<bool>;
+    fn flag(&self, path: &[&str]) -> Option<bool> {
+        let value = self.at(path)?;
+        value.as_flag().or_else(|| match value.as_text()? {
+            text if text.eq_ignore_ascii_case("true") => Some(true),
+            text if text.eq_ignore_ascii_case("false") => Some(false),
+            _ => None,
+        })
+    }
 
     /// The items at `path`; none if it is not an array.
-    fn items(&self, path: &[&str]) -> &[Value];
+    fn items(&self, path: &[&str]) -> &[Self] {
+        self.at(path).map_or(&[], Self::as_items)
+    }
 
     /// The RFC 3339 time at `path`; `None` when absent or unreadable.
-    fn time(&self, path: &[&str]) -> Option<Timestamp>;
+    fn time(&self, path: &[&str]) -> Option<Timestamp> {
+        self.text(path)?.parse().ok()
+    }
 }
 
 impl Json for Value {
-    fn at(&self, path: &[&str]) -> Option<&Value> {
-        let mut value = self;
-        for name in path {
-            value = value.get(name)?;
-        }
-        (!value.is_null()).then_some(value)
+    fn member(&self, name: &str) -> Option<&Self> {
+        self.get(name)
     }
 
-    fn text(&self, path: &[&str]) -> Option<&str> {
-        self.at(path)?.as_str().filter(|text| !text.is_empty())
+    fn is_nothing(&self) -> bool {
+        self.is_null()
     }
 
-    fn integer(&self, path: &[&str]) -> Option<i64> {
-        match self.at(path)? {
-            Self::Number(number) => number.as_i64(),
-            Self::String(text) => text.trim().parse().ok(),
-            Self::Null | Self::Bool(_) | Self::Array(_) | Self::Object(_) => None,
-        }
+    fn as_text(&self) -> Option<&str> {
+        self.as_str()
     }
 
-    fn flag(&self, path: &[&str]) -> Option<bool> {
-        match self.at(path)? {
-            Self::Bool(flag) => Some(*flag),
-            Self::String(text) if text.eq_ignore_ascii_case("true") => Some(true),
-            Self::String(text) if text.eq_ignore_ascii_case("false") => Some(false),
-            _ => None,
-        }
+    fn as_whole(&self) -> Option<i64> {
+        self.as_i64()
     }
 
-    fn items(&self, path: &[&str]) -> &[Value] {
-        self.at(path).and_then(Self::as_array).map_or(&[], Vec::as_slice)
+    fn as_flag(&self) -> Option<bool> {
+        self.as_bool()
     }
 
-    fn time(&self, path: &[&str]) -> Option<Timestamp> {
-        self.text(path)?.parse().ok()
+    fn as_items(&self) -> &[Self] {
+        self.as_array().map_or(&[], Vec::as_slice)
     }
 }
 
@@ -88,7 +115,7 @@ pub(crate) fn object(raw: &str) -> Result<Value, Reject> {
 ///
 /// # Errors
 /// When it is missing or cannot be read.
-pub(crate) fn required_time(value: &Value, path: &[&str]) -> Result<Timestamp, Reject> {
+pub(crate) fn required_time(value: &impl Json, path: &[&str]) -> Result<Timestamp, Reject> {
     let name = path.join(".");
     let Some(text) = value.text(path) else {
         return Err(Reject::new(Reason::BadTime, format!("the time `{name}` is missing")));

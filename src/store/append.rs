@@ -6,13 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::dedupe::{Decision, decide, new_variants};
-use super::heads::Heads;
-use super::page::{Page, PendingEvent};
+use super::heads::{Heads, next_receipt};
+use super::page::Page;
 use super::receipt::{Receipt, ledger_row, snapshot_row};
 use super::table::failed;
-use super::{Store, StoreError, commit};
+use super::{Snapshot, Store, StoreError, commit};
 use crate::event::batch::{JournalRow, RowKind};
-use crate::event::leaf_hash;
 
 /// How often a commit is tried against other writers.
 const ATTEMPTS: u32 = 50;
@@ -51,30 +50,19 @@ impl Store {
             ),
             ..Appended::default()
         };
-        let mut rows: Vec<JournalRow> =
-            page.events.into_iter().map(|event| candidate(event, now)).collect();
-        rows.extend(page.quarantine.iter().map(|record| record.row(now)));
+        let Page { events, quarantine, receipts, snapshots } = page;
+        let mut rows: Vec<JournalRow> = events.into_iter().map(|event| event.row(now)).collect();
+        rows.extend(quarantine.iter().map(|record| record.row(now)));
         let (counts, lasting): (Vec<_>, Vec<_>) =
-            page.receipts.iter().partition(|r| matches!(r, Receipt::Source { .. }));
+            receipts.iter().partition(|r| matches!(r, Receipt::Source { .. }));
         rows.extend(lasting.iter().map(|receipt| receipt.row(now)));
-        rows.extend(page.snapshots.iter().map(|s| snapshot_row(&s.id(), s.content(), now)));
+        rows.extend(snapshots.iter().map(|s| snapshot_row(&s.id(), s.content(), now)));
         let counts: Vec<JournalRow> = counts.iter().map(|receipt| receipt.row(now)).collect();
         let mut written = BTreeSet::new();
         for _ in 0..ATTEMPTS {
             self.journal.update_state().await.map_err(failed("read", "journal"))?;
             let decisions = decide(&self.journal, &mut rows).await?;
-            let fresh: BTreeSet<&str> = rows
-                .iter()
-                .zip(&decisions)
-                .filter(|(_, decision)| matches!(decision, Decision::Store))
-                .map(|(row, _)| row.row_id.as_str())
-                .collect();
-            let unwritten = page.snapshots.iter().filter(|s| {
-                let id = s.id();
-                fresh.contains(id.as_str()) && written.insert(id)
-            });
-            let unwritten: Vec<_> = unwritten.collect();
-            self.append_inventory(&unwritten).await?;
+            self.append_snapshots(&snapshots, &rows, &decisions, &mut written).await?;
             result.tally(&rows, &decisions);
             let mut receipts = new_variants(&self.journal, &rows, &decisions).await?;
             let new = !receipts.is_empty() || decisions.contains(&Decision::Store);
@@ -90,6 +78,29 @@ impl Store {
         Err(StoreError::Busy { attempts: ATTEMPTS })
     }
 
+    /// Writes the inventory whose receipts are new, once for all attempts.
+    async fn append_snapshots(
+        &mut self,
+        snapshots: &[Snapshot],
+        rows: &[JournalRow],
+        decisions: &[Decision],
+        written: &mut BTreeSet<String>,
+    ) -> Result<(), StoreError> {
+        if snapshots.is_empty() {
+            return Ok(());
+        }
+        let fresh: BTreeSet<&str> =
+            stored(rows, decisions).map(|row| row.row_id.as_str()).collect();
+        let unwritten: Vec<_> = snapshots
+            .iter()
+            .filter(|snapshot| {
+                let id = snapshot.id();
+                fresh.contains(id.as_str()) && written.insert(id)
+            })
+            .collect();
+        self.append_inventory(&unwritten).await
+    }
+
     /// Commits what was decided; `None` where another writer was faster.
     async fn attempt(
         &mut self,
@@ -98,28 +109,26 @@ impl Store {
         mut receipts: Vec<JournalRow>,
         now: Timestamp,
     ) -> Result<Option<i64>, StoreError> {
-        let store = |decision: &Decision| matches!(decision, Decision::Store);
+        let ledgers: BTreeSet<&str> = stored(rows, decisions)
+            .filter(|row| row.kind == RowKind::Event)
+            .map(|row| row.ledger.as_str())
+            .collect();
+        let mut heads = Heads::load(&self.journal, ledgers).await?;
         let mut single = !receipts.is_empty();
-        let mut heads = Heads::default();
-        for (row, _) in rows.iter_mut().zip(decisions).filter(|(_, decision)| store(decision)) {
-            if row.kind != RowKind::Event {
-                single = true;
+        for (row, decision) in rows.iter_mut().zip(decisions) {
+            if *decision != Decision::Store {
                 continue;
             }
-            let head = heads.of(&self.journal, &row.ledger).await?;
-            row.leaf_index = i64::try_from(head.size()).ok();
-            if let Some(hash) = row.leaf_hash {
-                head.push(hash);
+            match (heads.of(&row.ledger), row.leaf_hash) {
+                (Some(head), Some(hash)) if row.kind == RowKind::Event => {
+                    row.leaf_index = i64::try_from(head.size()).ok();
+                    head.push(hash);
+                }
+                _ => single = true,
             }
         }
         receipts.extend(heads.grown().map(|(ledger, head)| ledger_row(ledger, head, now)));
-        let chosen: Vec<&JournalRow> = rows
-            .iter()
-            .zip(decisions)
-            .filter(|(_, decision)| store(decision))
-            .map(|(row, _)| row)
-            .chain(&receipts)
-            .collect();
+        let chosen: Vec<&JournalRow> = stored(rows, decisions).chain(&receipts).collect();
         let mut sizes: BTreeMap<String, i64> = heads
             .grown()
             .filter_map(|(ledger, head)| {
@@ -128,10 +137,18 @@ impl Store {
             .collect();
         // Rows without a ledger of their own are kept single by one domain for all of them.
         if single {
-            sizes.insert("receipts".to_owned(), heads.next_receipt(&self.journal).await?);
+            sizes.insert("receipts".to_owned(), next_receipt(&self.journal).await?);
         }
         commit::journal(self, &chosen, &sizes).await
     }
+}
+
+/// The rows that are to be stored.
+fn stored<'r>(
+    rows: &'r [JournalRow],
+    decisions: &[Decision],
+) -> impl Iterator<Item = &'r JournalRow> {
+    rows.iter().zip(decisions).filter(|(_, d)| **d == Decision::Store).map(|(row, _)| row)
 }
 
 impl Appended {
@@ -152,29 +169,4 @@ impl Appended {
 
 fn count(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)
-}
-
-/// The row of an event that is not known to be new yet.
-fn candidate(pending: PendingEvent, now: Timestamp) -> JournalRow {
-    let PendingEvent { event, raw, transport, source } = pending;
-    let native = event.native_id.clone().unwrap_or_else(|| crate::event::content_id(&raw));
-    let row_id = format!("{}|{native}", event.ledger);
-    JournalRow {
-        kind: RowKind::Event,
-        ledger: event.ledger.clone(),
-        leaf_index: None,
-        leaf_hash: Some(leaf_hash(&event.ledger, &row_id, &raw)),
-        row_id,
-        conflicts_with: None,
-        collected_at: now,
-        transport: transport.to_owned(),
-        source,
-        event: Some(event),
-        format: None,
-        reason: None,
-        message: None,
-        place: None,
-        receipt: None,
-        raw: Some(raw),
-    }
 }

@@ -5,6 +5,7 @@
 //! id; from another transport the first one stands. Only the days of the page are read, so that
 //! the cost follows what is new; rule LOG-05 looks for ids that return on other days.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 
 use arrow::array::{Array as _, AsArray as _, RecordBatch};
@@ -34,11 +35,14 @@ pub(super) enum Decision {
 
 /// A row that is in the store, or earlier in the page.
 #[derive(Debug, Clone)]
-struct Known {
-    leaf_hash: Option<Vec<u8>>,
-    transport: String,
-    raw: Option<String>,
+struct Known<'r> {
+    leaf_hash: Option<[u8; 32]>,
+    transport: Cow<'r, str>,
+    raw: Option<Cow<'r, str>>,
 }
+
+/// What is known of ids, those of the page borrowed from its rows.
+type KnownIds<'r> = HashMap<Cow<'r, str>, Known<'r>>;
 
 /// Decides for every row of a page; ids of conflicting events are changed to variant ids.
 pub(super) async fn decide(
@@ -46,20 +50,43 @@ pub(super) async fn decide(
     rows: &mut [JournalRow],
 ) -> Result<Vec<Decision>, StoreError> {
     reset(rows);
-    let mut known = known_events(journal, rows).await?;
+    let known = known_events(journal, rows).await?;
     let single = known_singles(journal, rows).await?;
-    let mut seen: BTreeSet<String> = single;
+    let (decisions, variants) = decide_all(rows, known, single);
+    for (index, variant) in variants {
+        if let Some(row) = rows.get_mut(index) {
+            let first = std::mem::take(&mut row.row_id);
+            rename(row, variant);
+            row.conflicts_with = Some(first);
+        }
+    }
+    Ok(decisions)
+}
+
+/// What is to be done with each row, and the ids of those that take a variant's.
+fn decide_all<'r>(
+    rows: &'r [JournalRow],
+    mut known: KnownIds<'r>,
+    mut seen: BTreeSet<String>,
+) -> (Vec<Decision>, Vec<(usize, String)>) {
+    let mut variants = Vec::new();
     let mut decisions = Vec::with_capacity(rows.len());
-    for row in rows.iter_mut() {
+    for (index, row) in rows.iter().enumerate() {
         decisions.push(match row.kind {
-            RowKind::Event => decide_event(row, &mut known),
+            RowKind::Event => match decide_event(row, &mut known) {
+                Ok(decision) => decision,
+                Err(variant) => {
+                    variants.push((index, variant));
+                    Decision::Store
+                }
+            },
             RowKind::Quarantine | RowKind::Receipt if seen.insert(row.row_id.clone()) => {
                 Decision::Store
             }
             RowKind::Quarantine | RowKind::Receipt => Decision::Duplicate,
         });
     }
-    Ok(decisions)
+    (decisions, variants)
 }
 
 /// Undoes what an earlier attempt decided.
@@ -77,36 +104,34 @@ fn rename(row: &mut JournalRow, id: String) {
     row.row_id = id;
 }
 
-fn decide_event(row: &mut JournalRow, known: &mut HashMap<String, Known>) -> Decision {
-    let raw = row.raw.clone().unwrap_or_default();
-    if let Some(first) = known.get(&row.row_id) {
-        if same_content(row, &raw, first) {
-            return Decision::Duplicate;
-        }
-        if first.transport != row.transport {
-            return Decision::Variant;
-        }
-        let first_id = row.row_id.clone();
-        let variant = variant_id(&first_id, &raw);
-        if known.contains_key(&variant) {
-            return Decision::Duplicate;
-        }
-        rename(row, variant);
-        row.conflicts_with = Some(first_id);
+/// Decides for one event; an error is the variant id under which it is to be stored.
+fn decide_event<'r>(row: &'r JournalRow, known: &mut KnownIds<'r>) -> Result<Decision, String> {
+    let raw = row.raw.as_deref().unwrap_or_default();
+    let new = Known {
+        leaf_hash: row.leaf_hash,
+        transport: Cow::Borrowed(row.transport),
+        raw: Some(Cow::Borrowed(raw)),
+    };
+    let Some(first) = known.get(row.row_id.as_str()) else {
+        known.insert(Cow::Borrowed(&row.row_id), new);
+        return Ok(Decision::Store);
+    };
+    if same_content(row, raw, first) {
+        return Ok(Decision::Duplicate);
     }
-    known.insert(
-        row.row_id.clone(),
-        Known {
-            leaf_hash: row.leaf_hash.map(|hash| hash.to_vec()),
-            transport: row.transport.clone(),
-            raw: Some(raw),
-        },
-    );
-    Decision::Store
+    if first.transport != row.transport {
+        return Ok(Decision::Variant);
+    }
+    let variant = variant_id(&row.row_id, raw);
+    if known.contains_key(variant.as_str()) {
+        return Ok(Decision::Duplicate);
+    }
+    known.insert(Cow::Owned(variant.clone()), new);
+    Err(variant)
 }
 
-fn same_content(row: &JournalRow, raw: &str, first: &Known) -> bool {
-    if row.leaf_hash.is_some_and(|hash| first.leaf_hash.as_deref() == Some(hash.as_slice())) {
+fn same_content(row: &JournalRow, raw: &str, first: &Known<'_>) -> bool {
+    if row.leaf_hash.is_some() && row.leaf_hash == first.leaf_hash {
         return true;
     }
     match (canonical_json(raw), first.raw.as_deref().map(canonical_json)) {
@@ -116,10 +141,10 @@ fn same_content(row: &JournalRow, raw: &str, first: &Known) -> bool {
 }
 
 /// The events of the store that share an id with one of the page.
-async fn known_events(
+async fn known_events<'r>(
     journal: &DeltaTable,
     rows: &[JournalRow],
-) -> Result<HashMap<String, Known>, StoreError> {
+) -> Result<KnownIds<'r>, StoreError> {
     let events = || rows.iter().filter(|row| row.kind == RowKind::Event);
     let mut ids: HashMap<&str, Option<&[u8; 32]>> = HashMap::new();
     for row in events() {
@@ -127,7 +152,7 @@ async fn known_events(
     }
     let days: BTreeSet<i32> = events().map(JournalRow::day).collect();
     let ledgers: BTreeSet<&str> = events().map(|row| row.ledger.as_str()).collect();
-    let mut known = HashMap::new();
+    let mut known = KnownIds::new();
     if ids.is_empty() {
         return Ok(known);
     }
@@ -135,7 +160,7 @@ async fn known_events(
     let mut clashes = Vec::new();
     let columns = ["event_id", "leaf_hash", "transport", "conflicts_with"];
     scan(journal, filter.clone(), &columns, |batch| {
-        let (id, hash) = (texts(batch, 0), binaries(batch, 1));
+        let (id, hash) = (texts(batch, 0), hashes(batch, 1));
         let (transport, first) = (texts(batch, 2), texts(batch, 3));
         for index in 0..batch.num_rows() {
             let text = |column: &Vec<Option<String>>| column.get(index).cloned().flatten();
@@ -144,14 +169,12 @@ async fn known_events(
             if shared.is_none() && text(&first).is_none() {
                 continue;
             }
-            let leaf_hash = hash.get(index).cloned().flatten();
-            let same =
-                shared.flatten().is_some_and(|new| leaf_hash.as_deref() == Some(new.as_slice()));
-            if shared.is_some() && !same {
+            let leaf_hash = hash.get(index).copied().flatten();
+            if shared.is_some() && shared.flatten() != leaf_hash.as_ref() {
                 clashes.push(id.clone());
             }
-            let transport = text(&transport).unwrap_or_default();
-            known.insert(id, Known { leaf_hash, transport, raw: None });
+            let transport = Cow::Owned(text(&transport).unwrap_or_default());
+            known.insert(Cow::Owned(id), Known { leaf_hash, transport, raw: None });
         }
     })
     .await?;
@@ -159,8 +182,8 @@ async fn known_events(
         let clash = filter.clone().and(one_of("event_id", chunk.iter().map(String::as_str)));
         scan(journal, clash, &["event_id", "raw"], |batch| {
             for (id, raw) in texts(batch, 0).into_iter().zip(texts(batch, 1)) {
-                if let Some(entry) = id.and_then(|id| known.get_mut(&id)) {
-                    entry.raw = raw;
+                if let Some(entry) = id.and_then(|id| known.get_mut(id.as_str())) {
+                    entry.raw = raw.map(Cow::Owned);
                 }
             }
         })
@@ -250,18 +273,18 @@ pub(super) fn texts(batch: &RecordBatch, index: usize) -> Vec<Option<String>> {
     array.iter().map(|value| value.map(str::to_owned)).collect()
 }
 
-fn binaries(batch: &RecordBatch, index: usize) -> Vec<Option<Vec<u8>>> {
+fn hashes(batch: &RecordBatch, index: usize) -> Vec<Option<[u8; 32]>> {
     let Some(array) = batch.columns().get(index) else { return Vec::new() };
     let Ok(array) = arrow::compute::cast(array, &DataType::Binary) else { return Vec::new() };
     debug_assert_eq!(array.len(), batch.num_rows());
-    array.as_binary::<i32>().iter().map(|value| value.map(<[u8]>::to_vec)).collect()
+    array.as_binary::<i32>().iter().map(|value| value?.try_into().ok()).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn row(raw: &str, transport: &str) -> JournalRow {
+    fn row(raw: &str, transport: &'static str) -> JournalRow {
         JournalRow {
             kind: RowKind::Event,
             ledger: "aws/1".to_owned(),
@@ -269,8 +292,8 @@ mod tests {
             row_id: "aws/1|e".to_owned(),
             conflicts_with: None,
             collected_at: jiff::Timestamp::UNIX_EPOCH,
-            transport: transport.to_owned(),
-            source: "x".to_owned(),
+            transport,
+            source: "x".into(),
             event: None,
             format: None,
             reason: None,
@@ -282,33 +305,47 @@ mod tests {
         }
     }
 
+    /// What becomes of rows that come one after the other.
+    fn decided(rows: &mut [JournalRow]) -> Vec<(Decision, String, Option<String>)> {
+        reset(rows);
+        let (decisions, variants) = decide_all(rows, KnownIds::new(), BTreeSet::new());
+        for (index, variant) in variants {
+            let first = rows[index].row_id.clone();
+            rename(&mut rows[index], variant);
+            rows[index].conflicts_with = Some(first);
+        }
+        let seen = rows.iter().map(|row| (row.row_id.clone(), row.conflicts_with.clone()));
+        decisions.into_iter().zip(seen).map(|(d, (id, first))| (d, id, first)).collect()
+    }
+
     #[test]
     fn one_id_is_one_event_unless_its_content_differs_on_the_same_way() {
-        let mut known = HashMap::new();
-        let mut decide = |raw: &str, transport: &str| {
-            let mut row = row(raw, transport);
-            let decision = decide_event(&mut row, &mut known);
-            (decision, row.row_id, row.conflicts_with)
-        };
+        let mut rows = [
+            row(r#"{"a":1,"b":2}"#, "file"),
+            row(r#"{"a":1,"b":2}"#, "file"),
+            row(r#"{ "b": 2, "a": 1 }"#, "lookup_events"),
+            row(r#"{"a":7,"b":2}"#, "lookup_events"),
+            row(r#"{"a":9,"b":2}"#, "file"),
+            row(r#"{"a":9,"b":2}"#, "file"),
+        ];
+        let decided = decided(&mut rows);
         let id = "aws/1|e".to_owned();
-        assert_eq!(decide(r#"{"a":1,"b":2}"#, "file"), (Decision::Store, id.clone(), None));
-        assert_eq!(decide(r#"{"a":1,"b":2}"#, "file").0, Decision::Duplicate);
-        assert_eq!(decide(r#"{ "b": 2, "a": 1 }"#, "lookup_events").0, Decision::Duplicate);
-        assert_eq!(decide(r#"{"a":7,"b":2}"#, "lookup_events").0, Decision::Variant);
-        let (decision, variant, first) = decide(r#"{"a":9,"b":2}"#, "file");
-        assert_eq!((decision, first), (Decision::Store, Some(id.clone())));
+        assert_eq!(decided[0], (Decision::Store, id.clone(), None));
+        assert_eq!(decided[1].0, Decision::Duplicate);
+        assert_eq!(decided[2].0, Decision::Duplicate);
+        assert_eq!(decided[3].0, Decision::Variant);
+        let (decision, variant, first) = &decided[4];
+        assert_eq!((*decision, first.as_ref()), (Decision::Store, Some(&id)));
         assert!(variant.starts_with("aws/1|e~") && variant.len() == id.len() + 9, "{variant}");
-        assert_eq!(decide(r#"{"a":9,"b":2}"#, "file").0, Decision::Duplicate);
+        assert_eq!(decided[5].0, Decision::Duplicate);
     }
 
     #[test]
     fn a_second_attempt_decides_anew() {
-        let mut known = HashMap::new();
         let mut rows = [row("{\"a\":1}", "file"), row("{\"a\":2}", "file")];
-        for row in &mut rows {
-            decide_event(row, &mut known);
-        }
-        assert!(rows[1].conflicts_with.is_some());
+        let first = decided(&mut rows);
+        assert!(first[1].2.is_some());
+        assert_eq!(decided(&mut rows), first);
         reset(&mut rows);
         assert_eq!(rows[1].row_id, "aws/1|e");
         assert_eq!(rows[1].leaf_hash, Some(leaf_hash("aws/1", "aws/1|e", "{\"a\":2}")));

@@ -1,6 +1,6 @@
 //! The heads of the ledgers that a commit touches.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use datafusion::logical_expr::{col, lit};
 use deltalake::DeltaTable;
@@ -11,25 +11,29 @@ use super::receipt::read_frontier;
 use super::table::failed;
 use crate::ledger::Frontier;
 
-/// The frontiers of ledgers, read from their receipts when first asked for.
-#[derive(Debug, Default)]
+/// The frontiers of ledgers, as their receipts hold them and as they grow.
+#[derive(Debug)]
 pub(super) struct Heads {
     heads: BTreeMap<String, (u64, Frontier)>,
 }
 
 impl Heads {
-    /// The frontier of a ledger in the journal's snapshot.
-    pub(super) async fn of(
-        &mut self,
+    /// Reads the frontiers of ledgers in the journal's snapshot.
+    pub(super) async fn load(
         journal: &DeltaTable,
-        ledger: &str,
-    ) -> Result<&mut Frontier, StoreError> {
-        if !self.heads.contains_key(ledger) {
+        ledgers: BTreeSet<&str>,
+    ) -> Result<Self, StoreError> {
+        let mut heads = BTreeMap::new();
+        for ledger in ledgers {
             let frontier = load(journal, ledger).await?;
-            self.heads.insert(ledger.to_owned(), (frontier.size(), frontier));
+            heads.insert(ledger.to_owned(), (frontier.size(), frontier));
         }
-        let (_, frontier) = self.heads.entry(ledger.to_owned()).or_default();
-        Ok(frontier)
+        Ok(Self { heads })
+    }
+
+    /// The frontier of a ledger that was read.
+    pub(super) fn of(&mut self, ledger: &str) -> Option<&mut Frontier> {
+        self.heads.get_mut(ledger).map(|(_, frontier)| frontier)
     }
 
     /// The ledgers that grew, with their new frontiers.
@@ -37,11 +41,11 @@ impl Heads {
         let grown = self.heads.iter().filter(|(_, (before, after))| after.size() > *before);
         grown.map(|(ledger, (_, frontier))| (ledger.as_str(), frontier))
     }
+}
 
-    /// The number of the next commit with rows that belong to no ledger.
-    pub(super) async fn next_receipt(&self, journal: &DeltaTable) -> Result<i64, StoreError> {
-        Ok(version(journal, "receipts").await?.unwrap_or(0) + 1)
-    }
+/// The number of the next commit with rows that belong to no ledger.
+pub(super) async fn next_receipt(journal: &DeltaTable) -> Result<i64, StoreError> {
+    Ok(version(journal, "receipts").await?.unwrap_or(0) + 1)
 }
 
 /// The size of a ledger: the version of its transaction in the log.

@@ -1,24 +1,58 @@
 //! What a job hands to the store in one commit.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::Receipt;
 use super::inventory::Snapshot;
 use crate::event::Event;
 use crate::event::batch::{JournalRow, RowKind};
-use crate::event::sha256_hex;
+use crate::event::{content_id, leaf_hash, sha256_hex};
 
-/// An event on its way into the store.
+/// An event on its way into the store, with its identity.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PendingEvent {
-    /// The event.
-    pub event: Event,
-    /// Its record, exactly.
-    pub raw: String,
-    /// How it was read.
-    pub transport: &'static str,
-    /// Where it was read from.
-    pub source: String,
+    pub(super) event: Event,
+    pub(super) raw: String,
+    pub(super) transport: &'static str,
+    pub(super) source: Arc<str>,
+    pub(super) row_id: String,
+    pub(super) leaf_hash: [u8; 32],
+}
+
+impl PendingEvent {
+    /// Makes one of an event, its record exactly as it was read, how it was read, and where.
+    pub fn new(event: Event, raw: String, transport: &'static str, source: Arc<str>) -> Self {
+        let row_id = match &event.native_id {
+            Some(native) => format!("{}|{native}", event.ledger),
+            None => format!("{}|{}", event.ledger, content_id(&raw)),
+        };
+        let leaf_hash = leaf_hash(&event.ledger, &row_id, &raw);
+        Self { event, raw, transport, source, row_id, leaf_hash }
+    }
+
+    /// The row of an event that is not known to be new yet.
+    pub(super) fn row(self, collected_at: Timestamp) -> JournalRow {
+        JournalRow {
+            kind: RowKind::Event,
+            ledger: self.event.ledger.clone(),
+            leaf_index: None,
+            row_id: self.row_id,
+            conflicts_with: None,
+            collected_at,
+            transport: self.transport,
+            source: self.source,
+            event: Some(self.event),
+            format: None,
+            reason: None,
+            message: None,
+            place: None,
+            receipt: None,
+            raw: Some(self.raw),
+            leaf_hash: Some(self.leaf_hash),
+        }
+    }
 }
 
 /// A record that could not be translated.
@@ -52,8 +86,8 @@ impl Quarantined {
             row_id: self.id(),
             conflicts_with: None,
             collected_at,
-            transport: "file".to_owned(),
-            source: self.source.clone(),
+            transport: "file",
+            source: self.source.as_str().into(),
             event: None,
             format: self.format.clone(),
             reason: Some(self.reason.clone()),
@@ -80,6 +114,14 @@ pub struct Page {
 }
 
 impl Page {
+    /// Puts what is in another page behind what is in this one.
+    pub fn append(&mut self, other: Self) {
+        self.events.extend(other.events);
+        self.quarantine.extend(other.quarantine);
+        self.receipts.extend(other.receipts);
+        self.snapshots.extend(other.snapshots);
+    }
+
     /// Whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
         self.events.is_empty()

@@ -1,5 +1,7 @@
 //! Receipts: the rows that reading leaves besides events.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -57,7 +59,7 @@ impl Receipt {
             }
         };
         JournalRow {
-            source,
+            source: source.into(),
             raw,
             ..row(ledger, reason, self.id(collected_at), content, collected_at)
         }
@@ -85,8 +87,8 @@ pub(super) fn variant_row(variant: &JournalRow) -> JournalRow {
     let content = json!({"event_id": variant.row_id, "sha256": digest});
     let id = sha256_hex(format!("{}\n{digest}", variant.row_id).as_bytes());
     JournalRow {
-        transport: variant.transport.clone(),
-        source: variant.source.clone(),
+        transport: variant.transport,
+        source: Arc::clone(&variant.source),
         ..row(&variant.ledger, "variant", id, content, variant.collected_at)
     }
 }
@@ -99,8 +101,8 @@ fn row(ledger: &str, reason: &str, id: String, content: Value, at: Timestamp) ->
         row_id: id,
         conflicts_with: None,
         collected_at: at,
-        transport: "file".to_owned(),
-        source: String::new(),
+        transport: "file",
+        source: "".into(),
         event: None,
         format: None,
         reason: Some(reason.to_owned()),

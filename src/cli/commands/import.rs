@@ -53,6 +53,8 @@ pub(super) async fn run(
         key: args.key.clone(),
         declare: args.declare,
         scopes: args.scope.clone(),
+        threads: args.threads,
+        page_events: args.page_events,
         ..Job::default()
     };
     let mut store = Store::create(Location::parse(&settings.store.value)?).await?;

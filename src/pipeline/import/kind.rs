@@ -40,9 +40,25 @@ impl FromStr for Scope {
     }
 }
 
-/// The scope of an event.
-pub fn kind_of(event: &Event) -> Scope {
-    let (kind, regional) = match event.format {
+impl Scope {
+    /// The scope of an event.
+    pub fn of(event: &Event) -> Self {
+        let (kind, regional) = kind_of(event);
+        let region = if regional { event.region.clone() } else { None };
+        Self { ledger: event.ledger.clone(), region, kind: kind.to_owned() }
+    }
+
+    /// Whether it is the scope of an event.
+    pub fn holds(&self, event: &Event) -> bool {
+        let (kind, regional) = kind_of(event);
+        let region = if regional { event.region.as_deref() } else { None };
+        self.kind == kind && self.ledger == event.ledger && self.region.as_deref() == region
+    }
+}
+
+/// The kind of log that an event stands in, and whether that log is one of a region.
+fn kind_of(event: &Event) -> (&'static str, bool) {
+    match event.format {
         Format::CloudTrail => match event.service.as_str() {
             "kms" | "payment-cryptography" => ("aws.kms", true),
             "cloudhsm" => ("aws.cloudhsm.api", true),
@@ -56,9 +72,7 @@ pub fn kind_of(event: &Event) -> Scope {
         Format::AzureKeyVault if event.service == "managedhsm" => ("azure.managedhsm.audit", false),
         Format::AzureKeyVault => ("azure.keyvault.audit", false),
         Format::AzureCloudHsm => ("azure.cloudhsm.audit", false),
-    };
-    let region = if regional { event.region.clone() } else { None };
-    Scope { ledger: event.ledger.clone(), region, kind: kind.to_owned() }
+    }
 }
 
 /// Google writes key use and reads to the Data Access log, which is off unless it is configured;

@@ -1,72 +1,59 @@
-//! Reading files: each is cut into items, each item translated, and pages are sent on when full.
+//! Reading one file: it is cut into items, each item translated, and parts are sent on when full.
 
 use std::collections::BTreeSet;
 use std::io::{self, BufRead, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Import, Imported, Message, Problem, Scope, Sender, Unrecognised, declared, kind_of};
+use super::{Import, Imported, Problem, Scope, Unrecognised};
 use crate::event::{Format, sha256_hex};
-use crate::provider::file::{Class, Input, Item, Piece, Split, SplitError, Wrapper, classify};
-use crate::provider::file::{open, split};
+use crate::provider::file::{Class, Glance, Input, Item, Piece, Split, SplitError, Wrapper};
+use crate::provider::file::{classify, glance, open, split};
 use crate::provider::inventory::{InventoryContext, InventoryKind};
 use crate::provider::{Context, Mapped, Reason, Reject, inventory_rows, key_hint, normalize};
 use crate::store::{Page, PendingEvent, Quarantined, Receipt, Snapshot};
 
-/// A page is sent when it holds this many events, or this many bytes.
-const PAGE_EVENTS: usize = 32_768;
-const PAGE_BYTES: usize = 48 << 20;
+/// A part is sent when it holds this many events, or this many bytes.
+const PART_EVENTS: usize = 1024;
+const PART_BYTES: usize = 2 << 20;
 
 /// How much of a quarantined record is kept.
 const QUARANTINE_BYTES: usize = 64 << 10;
 
-/// Reads all inputs in order and sends their pages; what is returned lacks the counts that only
-/// the store knows.
-pub(super) fn read(job: &Import, inputs: &[Input], sender: &Sender) -> Imported {
+/// What reading a file gives, in order.
+pub(super) enum Yield {
+    /// Some of what is in it, and its size in bytes.
+    Part(Page, usize),
+    /// It was read; the counts of it lack what only the store knows.
+    Done(Imported, BTreeSet<Scope>),
+}
+
+/// Takes what is read; whether to go on.
+pub(super) type Take<'a> = &'a dyn Fn(Yield) -> bool;
+
+/// Reads a file. `bytes` grows by what was taken from the disk.
+pub(super) fn read(job: &Import, input: &Input, bytes: &Arc<AtomicU64>, take: Take<'_>) {
     let mut reader = Reader {
         job,
-        sender,
-        page: Page::default(),
-        page_bytes: 0,
+        take,
+        part: Page::default(),
+        part_bytes: 0,
         met: BTreeSet::new(),
         imported: Imported::default(),
         open: true,
     };
-    for (index, input) in inputs.iter().enumerate() {
-        reader.file(input);
-        let records = reader.imported.records;
-        reader.open &= sender.send(Message::FileDone { index, records });
-        if !reader.open {
-            break;
-        }
-    }
-    let receipts = declared(job, &reader.met);
-    reader.page.receipts.extend(receipts);
-    reader.page.receipts.push(counts(job, &reader.imported));
+    reader.file(input, bytes);
     reader.flush();
-    reader.imported
-}
-
-/// The receipt of an import: what was read. It goes with the last page, and alone makes no commit.
-fn counts(job: &Import, imported: &Imported) -> Receipt {
-    let paths: Vec<String> = job.paths.iter().map(|path| path.display().to_string()).collect();
-    let content = serde_json::json!({
-        "paths": paths,
-        "files": imported.files,
-        "unrecognised_files": imported.unrecognised.len(),
-        "records": imported.records,
-        "irrelevant": imported.irrelevant,
-        "quarantined": imported.quarantined,
-        "inventory": imported.inventory,
-        "proofs": imported.proofs,
-        "bytes_read": imported.bytes_read,
-    });
-    Receipt::Source { source: "import".to_owned(), content }
+    if reader.open {
+        take(Yield::Done(reader.imported, reader.met));
+    }
 }
 
 struct Reader<'a> {
     job: &'a Import,
-    sender: &'a Sender,
-    page: Page,
-    page_bytes: usize,
+    take: Take<'a>,
+    part: Page,
+    part_bytes: usize,
     met: BTreeSet<Scope>,
     imported: Imported,
     /// Whether the store still takes pages.
@@ -75,9 +62,9 @@ struct Reader<'a> {
 
 /// What is known of the file being read.
 struct FileState {
-    source: String,
+    source: Arc<str>,
     named: bool,
-    context: Context,
+    context: Arc<Context>,
     inventory: InventoryContext,
     /// Whether something in it was of a known format.
     recognised: bool,
@@ -113,7 +100,7 @@ impl<R: BufRead> BufRead for Counted<R> {
 /// A record and what is known about it.
 struct Found<'a> {
     format: Format,
-    raw: String,
+    raw: std::borrow::Cow<'a, str>,
     transport: &'static str,
     context: &'a Context,
 }
@@ -128,23 +115,27 @@ struct Doubt<'a> {
 }
 
 impl Reader<'_> {
-    fn file(&mut self, input: &Input) {
+    fn file(&mut self, input: &Input, read: &Arc<AtomicU64>) {
         self.imported.files += 1;
         let source = input.name();
         let job = self.job;
         let mut file = FileState {
             named: input.is_named(),
-            context: job.origin.context(&source),
+            context: Arc::new(job.origin.context(&source)),
             inventory: InventoryContext {
                 account: job.origin.account.clone(),
                 region: job.origin.region.clone(),
                 key_hint: job.key.clone().or_else(|| key_hint(&source)),
             },
-            source,
+            source: source.into(),
             recognised: false,
             doubtful: Vec::new(),
         };
-        let outcome = match open(input, job.limits.file_bytes) {
+        let counter = Arc::clone(read);
+        let count = move |bytes| {
+            counter.fetch_add(bytes, Ordering::Relaxed);
+        };
+        let outcome = match open(input, job.limits.file_bytes, count) {
             Ok(bytes) => {
                 let mut bytes = Counted { inner: bytes, count: 0 };
                 let outcome =
@@ -164,22 +155,28 @@ impl Reader<'_> {
     /// Takes one piece of a file; whether to go on.
     fn piece(&mut self, piece: Piece<'_>, file: &mut FileState) -> bool {
         match piece {
-            Piece::Json { text, place, wrapper } => {
-                self.item(text, wrapper, &place.to_string(), file);
-            }
+            Piece::Json { text, place, wrapper, outline } => match glance(text, outline) {
+                Glance::Irrelevant => {
+                    file.recognised = true;
+                    self.imported.records += 1;
+                    self.imported.irrelevant += 1;
+                }
+                Glance::CloudTrail => {
+                    file.recognised = true;
+                    let context = Arc::clone(&file.context);
+                    let (format, raw, transport) = (Format::CloudTrail, text.into(), "file");
+                    let found = Found { format, raw, transport, context: &context };
+                    self.record(found, &|| place.to_string(), file);
+                }
+                Glance::Unsure => self.item(text, wrapper, &|| place.to_string(), file),
+            },
             Piece::Text { text, place } => {
-                self.item(text, &Wrapper::default(), &place.to_string(), file);
+                self.item(text, &Wrapper::default(), &|| place.to_string(), file);
             }
             Piece::Cut { text, place, reason, detail } => {
                 file.recognised |= seems_ours(&text);
-                let place = place.to_string();
-                file.doubt(&Doubt {
-                    reason,
-                    detail: &detail,
-                    place: &place,
-                    text: &text,
-                    format: None,
-                });
+                let (place, text, detail) = (&place.to_string(), &text, &detail);
+                file.doubt(&Doubt { reason, detail, place, text, format: None });
             }
         }
         if file.recognised {
@@ -188,56 +185,61 @@ impl Reader<'_> {
         self.open && file.doubtful.len() < self.job.limits.unknown_items
     }
 
-    fn item(&mut self, text: &str, wrapper: &Wrapper, place: &str, file: &mut FileState) {
-        let context = file.context.clone();
-        match classify(Item { text, wrapper, context: &context }) {
+    fn item(
+        &mut self,
+        text: &str,
+        wrapper: &Wrapper,
+        place: &dyn Fn() -> String,
+        file: &mut FileState,
+    ) {
+        let context = Arc::clone(&file.context);
+        let (reason, detail, format) = match classify(Item { text, wrapper, context: &context }) {
             Class::Record { format, raw, transport, context } => {
                 file.recognised = true;
-                let raw = raw.into_owned();
-                self.record(Found { format, raw, transport, context: &context }, place, file);
+                let found = Found { format, raw, transport, context: &context };
+                return self.record(found, place, file);
             }
             Class::Inventory(kind, value) => {
                 file.recognised = true;
-                self.inventory(kind, &value, text, file);
+                return self.inventory(kind, &value, text, file);
             }
             Class::Digest => {
                 file.recognised = true;
                 self.imported.proofs += 1;
-                let (source, raw) = (file.source.clone(), text.to_owned());
+                let (source, raw) = (file.source.to_string(), text.to_owned());
                 let kind = "cloudtrail_digest".to_owned();
-                self.page.receipts.push(Receipt::Proof { source, kind, raw });
+                self.part.receipts.push(Receipt::Proof { source, kind, raw });
+                return;
             }
             Class::Envelope(format) => {
-                let detail = "a record inside a wrapper that is not known";
-                let (reason, format) = (Reason::UnknownEnvelope, Some(format));
-                file.doubt(&Doubt { reason, detail, place, text, format });
+                let detail = "a record inside a wrapper that is not known".to_owned();
+                (Reason::UnknownEnvelope, detail, Some(format))
             }
-            Class::Broken(detail) => {
-                let (reason, detail) = (Reason::BadJson, detail.as_str());
-                file.doubt(&Doubt { reason, detail, place, text, format: None });
-            }
-            Class::Unknown => {
-                let (reason, detail) = (Reason::UnknownFormat, "of no known format");
-                file.doubt(&Doubt { reason, detail, place, text, format: None });
-            }
-        }
+            Class::Broken(detail) => (Reason::BadJson, detail, None),
+            Class::Unknown => (Reason::UnknownFormat, "of no known format".to_owned(), None),
+        };
+        file.doubt(&Doubt { reason, detail: &detail, place: &place(), text, format });
     }
 
-    fn record(&mut self, found: Found<'_>, place: &str, file: &FileState) {
+    fn record(&mut self, found: Found<'_>, place: &dyn Fn() -> String, file: &FileState) {
         let Found { format, raw, transport, context } = found;
         self.imported.records += 1;
         match normalize(format, &raw, context) {
             Ok(Mapped::Irrelevant) => self.imported.irrelevant += 1,
             Ok(Mapped::Event(event)) => {
-                self.met.insert(kind_of(&event));
-                self.page_bytes += raw.len();
-                let source = file.source.clone();
-                self.page.events.push(PendingEvent { event: *event, raw, transport, source });
+                if !self.met.iter().any(|scope| scope.holds(&event)) {
+                    self.met.insert(Scope::of(&event));
+                }
+                self.part_bytes += raw.len();
+                let source = Arc::clone(&file.source);
+                let event = PendingEvent::new(*event, raw.into_owned(), transport, source);
+                self.part.events.push(event);
                 self.flush_if_full();
             }
             Err(Reject { reason, detail }) => {
-                let (detail, text, format) = (detail.as_str(), raw.as_str(), Some(format));
-                self.quarantine(file.quarantined(&Doubt { reason, detail, place, text, format }));
+                let (detail, text, format) = (detail.as_str(), &*raw, Some(format));
+                let doubt = Doubt { reason, detail, place: &place(), text, format };
+                self.quarantine(file.quarantined(&doubt));
             }
         }
     }
@@ -253,9 +255,9 @@ impl Reader<'_> {
             Ok(inventory) if inventory.is_empty() => {}
             Ok(inventory) => {
                 self.imported.inventory += u64::try_from(inventory.len()).unwrap_or(0);
-                self.page_bytes += text.len();
-                self.page.snapshots.push(Snapshot {
-                    source: file.source.clone(),
+                self.part_bytes += text.len();
+                self.part.snapshots.push(Snapshot {
+                    source: file.source.to_string(),
                     digest: sha256_hex(text.as_bytes()),
                     captured_at: self.job.captured_at,
                     inventory,
@@ -264,11 +266,8 @@ impl Reader<'_> {
             }
             Err(reject) => {
                 let hint = "give what the document does not say: --account, --region, --key";
-                self.problem(
-                    &file.source,
-                    format!("inventory left out: {}", reject.detail),
-                    Some(hint),
-                );
+                let message = format!("inventory left out: {}", reject.detail);
+                self.problem(&file.source, message, Some(hint));
             }
         }
     }
@@ -293,11 +292,8 @@ impl Reader<'_> {
             Ok(Split::Unknown) => "neither JSON nor a known text log",
             Err(_) => "cannot be read",
         };
-        self.imported.unrecognised.push(Unrecognised {
-            file: file.source,
-            named: file.named,
-            reason,
-        });
+        let (named, file) = (file.named, file.source.to_string());
+        self.imported.unrecognised.push(Unrecognised { file, named, reason });
     }
 
     /// Quarantines what was in doubt, now that the file is known to be one of ours.
@@ -310,30 +306,27 @@ impl Reader<'_> {
 
     fn quarantine(&mut self, record: Quarantined) {
         self.imported.quarantined += 1;
-        self.page_bytes += record.raw.len();
-        self.page.quarantine.push(record);
+        self.part_bytes += record.raw.len();
+        self.part.quarantine.push(record);
         self.flush_if_full();
     }
 
     fn problem(&mut self, file: &str, message: String, hint: Option<&str>) {
-        self.imported.problems.push(Problem {
-            file: file.to_owned(),
-            message,
-            hint: hint.map(str::to_owned),
-        });
+        let hint = hint.map(str::to_owned);
+        self.imported.problems.push(Problem { file: file.to_owned(), message, hint });
     }
 
     fn flush_if_full(&mut self) {
-        if self.page.events.len() >= PAGE_EVENTS || self.page_bytes >= PAGE_BYTES {
+        let events = PART_EVENTS.min(self.job.events_a_page());
+        if self.part.events.len() >= events || self.part_bytes >= PART_BYTES {
             self.flush();
         }
     }
 
     fn flush(&mut self) {
-        let page = std::mem::take(&mut self.page);
-        self.page_bytes = 0;
-        if !page.is_empty() {
-            self.open &= self.sender.send(Message::Page(page));
+        let (page, bytes) = (std::mem::take(&mut self.part), std::mem::take(&mut self.part_bytes));
+        if self.open && !page.is_empty() {
+            self.open = (self.take)(Yield::Part(page, bytes));
         }
     }
 }
@@ -348,7 +341,7 @@ impl FileState {
         let Doubt { reason, detail, place, text, format } = doubt;
         let end = text.floor_char_boundary(QUARANTINE_BYTES.min(text.len()));
         Quarantined {
-            source: self.source.clone(),
+            source: self.source.to_string(),
             place: (*place).to_owned(),
             format: format.map(|format| format.as_str().to_owned()),
             reason: reason.as_str().to_owned(),

@@ -10,58 +10,41 @@ mod actor;
 mod key;
 mod specifics;
 
+pub(in crate::provider) use actions::is_candidate;
 pub use actions::{SERVICES, action_of};
 
-use serde::Deserialize;
-use serde_json::Value;
-use serde_json::value::RawValue;
-
-use super::super::json::{object, required_time};
+use super::super::json::required_time;
+use super::super::node::Node;
 use super::super::{Context, Json as _, Mapped, Reason, Reject};
 use crate::event::{Client, Event, Format, Outcome, Provider};
-
-/// The two names that decide whether a record is about keys at all.
-#[derive(Deserialize)]
-struct Probe<'a> {
-    #[serde(borrow, rename = "eventSource")]
-    source: Option<&'a RawValue>,
-    #[serde(borrow, rename = "eventName")]
-    name: Option<&'a RawValue>,
-}
 
 /// Translates one CloudTrail record.
 ///
 /// # Errors
 /// When it is not a JSON object, or lacks `eventSource`, `eventName` or a readable `eventTime`.
 pub fn map(raw: &str, context: &Context) -> Result<Mapped, Reject> {
-    let probe: Probe<'_> = serde_json::from_str(raw).map_err(|error| {
+    let record = Node::parse(raw).map_err(|error| {
         Reject::new(Reason::BadJson, format!("not a CloudTrail record: {error}"))
     })?;
-    let source = word(probe.source, "eventSource")?;
-    let name = word(probe.name, "eventName")?;
-    if !actions::is_candidate(source, name) {
-        return Ok(Mapped::Irrelevant);
-    }
-    let record = object(raw)?;
+    let source = word(&record, "eventSource")?;
+    let name = word(&record, "eventName")?;
     if !actions::is_relevant(source, name, &record) {
         return Ok(Mapped::Irrelevant);
     }
     event(&record, source, name, context).map(|event| Mapped::Event(Box::new(event)))
 }
 
-/// The word in a JSON string without escapes; both fields are plain host and operation names.
-fn word<'a>(value: Option<&'a RawValue>, name: &str) -> Result<&'a str, Reject> {
-    let text = value.map_or("null", RawValue::get);
-    if text == "null" {
-        return Err(Reject::missing(name));
+/// One of the two names that decide whether a record is about keys at all; it must stand once.
+fn word<'a>(record: &'a Node<'_>, name: &str) -> Result<&'a str, Reject> {
+    if record.count(name) > 1 {
+        return Err(Reject::new(Reason::BadJson, format!("the field `{name}` stands twice")));
     }
-    text.strip_prefix('"')
-        .and_then(|rest| rest.strip_suffix('"'))
-        .filter(|word| !word.is_empty())
-        .ok_or_else(|| Reject::new(Reason::BadType, format!("the field `{name}` is not a name")))
+    let value = record.at(&[name]).ok_or_else(|| Reject::missing(name))?;
+    let word = value.as_text().filter(|word| !word.is_empty());
+    word.ok_or_else(|| Reject::new(Reason::BadType, format!("the field `{name}` is not a name")))
 }
 
-fn event(record: &Value, source: &str, name: &str, context: &Context) -> Result<Event, Reject> {
+fn event(record: &Node<'_>, source: &str, name: &str, context: &Context) -> Result<Event, Reject> {
     let time = required_time(record, &["eventTime"])?;
     let owner = log_owner(record, context);
     let ledger = format!("aws/{}", owner.as_deref().unwrap_or("unknown"));
@@ -89,7 +72,7 @@ fn event(record: &Value, source: &str, name: &str, context: &Context) -> Result<
 }
 
 /// Who owns the log: the account that the trail delivered to, not the one that called.
-fn log_owner(record: &Value, context: &Context) -> Option<String> {
+fn log_owner(record: &Node<'_>, context: &Context) -> Option<String> {
     record
         .string(&["recipientAccountId"])
         .or_else(|| context.account.clone())
@@ -109,7 +92,7 @@ fn outcome(error_code: Option<&str>) -> Outcome {
 }
 
 /// `sourceIPAddress` holds an address, a service's host name, or `AWS Internal`.
-fn client(record: &Value) -> Client {
+fn client(record: &Node<'_>) -> Client {
     let source = record.string(&["sourceIPAddress"]);
     let is_address = source.as_deref().is_some_and(|s| s.parse::<std::net::IpAddr>().is_ok());
     let (ip, host) = if is_address { (source, None) } else { (None, source) };

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use super::super::aws::cloudhsm;
 use super::super::inventory::InventoryKind;
 use super::super::{Context, aws, azure, gcp};
+use super::outline::Outline;
 use super::split::Wrapper;
 use crate::event::Format;
 
@@ -48,6 +49,48 @@ pub enum Class<'a> {
     Broken(String),
     /// Nothing of ours.
     Unknown,
+}
+
+/// What the members of an item tell at a glance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Glance {
+    /// It is a CloudTrail record, and none that is kept.
+    Irrelevant,
+    /// It is a CloudTrail record that may be kept.
+    CloudTrail,
+    /// It takes a closer look.
+    Unsure,
+}
+
+/// Tells the records of a trail from their two names, before anything is built from them: most are
+/// about something else. Pure.
+pub fn glance(text: &str, outline: &Outline) -> Glance {
+    let (mut source, mut name) = (None, None);
+    for (member, value) in outline.members(text).into_iter().flatten() {
+        let known = match member {
+            "eventSource" => source.replace(value),
+            "eventName" => name.replace(value),
+            // An envelope, perhaps.
+            "CloudTrailEvent" | "message" => return Glance::Unsure,
+            _ => None,
+        };
+        if known.is_some() {
+            return Glance::Unsure;
+        }
+    }
+    match (source.and_then(plain), name.and_then(plain)) {
+        (Some(source), Some(name)) if aws::cloudtrail::is_candidate(source, name) => {
+            Glance::CloudTrail
+        }
+        (Some(_), Some(_)) => Glance::Irrelevant,
+        _ => Glance::Unsure,
+    }
+}
+
+/// The word in a JSON string without escapes.
+fn plain(value: &str) -> Option<&str> {
+    let word = value.strip_prefix('"')?.strip_suffix('"')?;
+    (!word.is_empty() && !word.contains('\\')).then_some(word)
 }
 
 /// The members that tell the formats apart. Everything else is skipped without being built.

@@ -116,24 +116,43 @@ fn failed(path: &Path, source: io::Error) -> FileError {
 }
 
 /// Opens an input, unpacking gzip (told by its first two bytes, any number of members). At most
-/// `limit` unpacked bytes can be read; the next read fails.
+/// `limit` unpacked bytes can be read; the next read fails. `count` hears how many bytes were taken
+/// from the disk.
 ///
 /// # Errors
 /// When it cannot be opened.
-pub fn open(input: &Input, limit: u64) -> Result<Box<dyn BufRead>, FileError> {
+pub fn open(
+    input: &Input,
+    limit: u64,
+    count: impl FnMut(u64) + 'static,
+) -> Result<Box<dyn BufRead>, FileError> {
     let raw: Box<dyn Read> = match input {
         Input::Stdin => Box::new(io::stdin()),
         Input::File { path, .. } => {
             Box::new(File::open(path).map_err(|source| failed(path, source))?)
         }
     };
-    let mut reader = BufReader::with_capacity(256 << 10, raw);
+    let mut reader = BufReader::with_capacity(256 << 10, Heard { inner: raw, count });
     let head = reader.fill_buf().map_err(|source| FileError { path: input.name(), source })?;
     if head.starts_with(&[0x1f, 0x8b]) {
         let unpacked = Capped { inner: MultiGzDecoder::new(reader), left: limit };
         Ok(Box::new(BufReader::with_capacity(256 << 10, unpacked)))
     } else {
         Ok(Box::new(BufReader::with_capacity(256 << 10, Capped { inner: reader, left: limit })))
+    }
+}
+
+/// A reader that tells how much is taken from it.
+struct Heard<R, F> {
+    inner: R,
+    count: F,
+}
+
+impl<R: Read, F: FnMut(u64)> Read for Heard<R, F> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        (self.count)(u64::try_from(count).unwrap_or(u64::MAX));
+        Ok(count)
     }
 }
 
@@ -174,7 +193,9 @@ mod tests {
         let path = folder.path().join("log");
         fs::write(&path, bytes).unwrap();
         let mut text = String::new();
-        open(&Input::File { path, named: true }, limit).unwrap().read_to_string(&mut text)?;
+        open(&Input::File { path, named: true }, limit, |_| {})
+            .unwrap()
+            .read_to_string(&mut text)?;
         Ok(text)
     }
 

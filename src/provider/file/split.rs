@@ -6,8 +6,10 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, Read as _};
+use std::ops::Range;
 
 use super::super::Reason;
+use super::outline::{End, Outline, Scan};
 use super::{Limits, text};
 
 /// Where an item begins.
@@ -45,6 +47,8 @@ pub enum Piece<'a> {
         place: Place,
         /// What stands around it.
         wrapper: &'a Wrapper,
+        /// Where its members stand.
+        outline: &'a Outline,
     },
     /// A block of text.
     Text {
@@ -134,7 +138,7 @@ pub fn split(
     }
 }
 
-fn is_space(byte: u8) -> bool {
+pub(super) fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | 0x1e)
 }
 
@@ -168,6 +172,7 @@ struct Splitter<'r, R> {
     /// Whether the item is longer or deeper than allowed.
     oversize: bool,
     wrapper: Wrapper,
+    outline: Outline,
     place: Place,
     began: Place,
     /// The last byte that was not white space, and whether a line has just begun.
@@ -188,6 +193,7 @@ impl<'r, R: BufRead> Splitter<'r, R> {
             item: Vec::new(),
             oversize: false,
             wrapper: Wrapper::default(),
+            outline: Outline::default(),
             place: Place { line: 1, byte: 0 },
             began: Place::default(),
             last: b'\n',
@@ -264,18 +270,19 @@ impl<'r, R: BufRead> Splitter<'r, R> {
                 }
                 Some(b'"') => {
                     let from = self.item.len();
-                    self.scan()?;
-                    let name = self.text_from(from);
+                    self.scan(Scan::default())?;
+                    let name = from..self.item.len();
                     if self.skip_space()? != Some(b':') {
                         return self.odd();
                     }
                     self.take()?;
-                    wrapped |= self.member(&name, wrapped)?;
+                    wrapped |= self.member(name, wrapped)?;
                 }
                 _ => return self.odd(),
             }
         }
         self.take()?;
+        self.outline.close();
         if !wrapped {
             self.lines |= first_line == self.place.line;
             self.emit()?;
@@ -285,26 +292,41 @@ impl<'r, R: BufRead> Splitter<'r, R> {
     }
 
     /// Reads the value of one member of a top-level object; whether it was a list of items.
-    fn member(&mut self, name: &str, wrapped: bool) -> Result<bool, Halt> {
-        let next = self.skip_space()?;
-        if next == Some(b'[') && LISTS.contains(&name) && !wrapped {
+    fn member(&mut self, name: Range<usize>, wrapped: bool) -> Result<bool, Halt> {
+        if self.skip_space()? == Some(b'[') && !wrapped && self.names_list(&name) {
             self.take()?;
-            name.clone_into(&mut self.wrapper.list);
+            self.enter(name);
             self.list()?;
             self.begin();
             return Ok(true);
         }
         let from = self.item.len();
-        self.scan()?;
+        self.scan(Scan::default())?;
+        self.outline.add(name, from..self.item.len());
         if wrapped {
             self.begin();
-        } else if next == Some(b'"') && self.wrapper.members.len() < 32 {
-            let value = self.text_from(from);
-            if value.len() <= 1024 {
-                self.wrapper.members.insert(name.to_owned(), value);
-            }
         }
         Ok(false)
+    }
+
+    /// Whether a member holds the records of an export; such names hold no escapes.
+    fn names_list(&self, name: &Range<usize>) -> bool {
+        let name = self.item.get(name.clone()).unwrap_or_default();
+        LISTS
+            .iter()
+            .any(|list| name.strip_prefix(b"\"") == Some(&[list.as_bytes(), b"\""].concat()))
+    }
+
+    /// Takes the object that is being read for the wrapper of the list `name`, with what stands
+    /// before it.
+    fn enter(&mut self, name: Range<usize>) {
+        self.wrapper.list = self.text_of(name);
+        for (name, value) in self.outline.ranges().take(32) {
+            if value.len() <= 1024 && self.item.get(value.start) == Some(&b'"') {
+                let (name, value) = (self.text_of(name), self.text_of(value));
+                self.wrapper.members.insert(name, value);
+            }
+        }
     }
 
     /// Reads the items of a list, whose bracket was taken, up to and with its closing bracket.
@@ -324,7 +346,8 @@ impl<'r, R: BufRead> Splitter<'r, R> {
                 Some(odd @ (b'}' | b':')) => return Err(Halt::Odd(odd)),
                 Some(_) => {
                     self.begin();
-                    self.scan()?;
+                    let outline = std::mem::take(&mut self.outline);
+                    self.outline = self.scan(Scan::outlining(outline))?.outline();
                     self.emit()?;
                 }
             }
@@ -333,42 +356,31 @@ impl<'r, R: BufRead> Splitter<'r, R> {
         Ok(())
     }
 
-    /// Takes one whole value (string, number, word, object or array) into the item.
-    fn scan(&mut self) -> Result<(), Halt> {
-        let (mut depth, mut in_string, mut escaped, mut taken) = (0usize, false, false, false);
+    /// Takes one whole value (text, number, word, object or array) into the item.
+    fn scan(&mut self, mut scan: Scan) -> Result<Scan, Halt> {
         loop {
-            let Some(byte) = self.peek()? else {
+            // Where the end of a line can tell a broken item, lines are looked at one by one.
+            let by_line = self.top && self.wrapper.list.is_empty();
+            let bytes = self.reader.fill_buf()?;
+            let Some(first) = bytes.first().copied() else {
                 // A bare word or number ends with the file.
-                return if depth == 0 && !in_string && taken { Ok(()) } else { Err(Halt::End) };
+                return if scan.may_end() { Ok(scan) } else { Err(Halt::End) };
             };
-            if in_string {
-                self.take()?;
-                match byte {
-                    _ if escaped => escaped = false,
-                    b'\\' => escaped = true,
-                    b'"' => in_string = false,
-                    _ => {}
-                }
-                if !in_string && depth == 0 {
-                    return Ok(());
-                }
-                continue;
+            let mut chunk = bytes;
+            if by_line {
+                let line = memchr::memchr(b'\n', bytes).unwrap_or(bytes.len()).max(1);
+                chunk = bytes.get(..line).unwrap_or(bytes);
             }
-            match byte {
-                b'"' => in_string = true,
-                b'{' | b'[' => depth += 1,
-                b'}' | b']' | b',' | b':' if depth == 0 => {
-                    return if taken { Ok(()) } else { Err(Halt::Odd(byte)) };
-                }
-                b'}' | b']' => depth -= 1,
-                space if depth == 0 && is_space(space) && taken => return Ok(()),
-                _ => {}
+            let (count, end) = scan.feed(chunk);
+            if by_line && count > 0 && self.halts(first) {
+                return Err(Halt::Line);
             }
-            self.oversize |= depth > self.limits.depth;
-            self.take()?;
-            taken = true;
-            if depth == 0 && matches!(byte, b'}' | b']') {
-                return Ok(());
+            self.take_all(count)?;
+            self.oversize |= scan.deepest() > self.limits.depth;
+            match end {
+                None => {}
+                Some(End::Value) => return Ok(scan),
+                Some(End::Odd(byte)) => return Err(Halt::Odd(byte)),
             }
         }
     }
@@ -383,6 +395,7 @@ impl<'r, R: BufRead> Splitter<'r, R> {
     /// Starts a new item here.
     fn begin(&mut self) {
         self.item.clear();
+        self.outline = std::mem::take(&mut self.outline).reset();
         self.oversize = false;
         self.began = self.place;
     }
@@ -391,24 +404,45 @@ impl<'r, R: BufRead> Splitter<'r, R> {
         Ok(self.reader.fill_buf()?.first().copied())
     }
 
-    /// Takes one byte into the item. At top level a line that ends inside an item ends the item
-    /// in a file of lines; so does a `{` at the start of a line where no value can begin.
+    /// Takes one byte into the item.
     fn take(&mut self) -> Result<(), Halt> {
         let Some(byte) = self.peek()? else { return Err(Halt::End) };
-        let inside = self.top && !self.item.is_empty() && self.wrapper.list.is_empty();
-        if inside && byte == b'\n' && self.lines {
+        if self.top && self.wrapper.list.is_empty() && self.halts(byte) {
+            return Err(Halt::Line);
+        }
+        self.take_all(1)
+    }
+
+    /// Whether the next byte tells that the item at top level is broken: a line that ends inside an
+    /// item, in a file of lines; a `{` at the start of a line where no value can begin.
+    fn halts(&mut self, byte: u8) -> bool {
+        if self.item.is_empty() {
+            return false;
+        }
+        if byte == b'\n' && self.lines {
             self.pass(byte);
-            return Err(Halt::Line);
+            return true;
         }
-        if inside && byte == b'{' && self.fresh_line && !b"[,:".contains(&self.last) {
-            return Err(Halt::Line);
+        byte == b'{' && self.fresh_line && !b"[,:".contains(&self.last)
+    }
+
+    /// Takes bytes that are in the reader's buffer into the item.
+    fn take_all(&mut self, count: usize) -> Result<(), Halt> {
+        let bytes = self.reader.fill_buf()?;
+        let bytes = bytes.get(..count).unwrap_or(bytes);
+        let room = self.limits.item_bytes.saturating_sub(self.item.len());
+        self.oversize |= bytes.len() > room;
+        self.item.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+        let lines = memchr::memchr_iter(b'\n', bytes).count();
+        self.place.line += u64::try_from(lines).unwrap_or(0);
+        self.place.byte += u64::try_from(bytes.len()).unwrap_or(0);
+        if let Some(byte) = bytes.last() {
+            self.fresh_line = *byte == b'\n';
         }
-        if self.item.len() < self.limits.item_bytes {
-            self.item.push(byte);
-        } else {
-            self.oversize = true;
+        if let Some(byte) = bytes.iter().rev().find(|byte| !is_space(**byte)) {
+            self.last = *byte;
         }
-        self.pass(byte);
+        self.reader.consume(count);
         Ok(())
     }
 
@@ -452,11 +486,9 @@ impl<'r, R: BufRead> Splitter<'r, R> {
         Ok(())
     }
 
-    /// The JSON string that was taken from `from` on, without quotes; names with escapes are none
-    /// of ours and stand as they are.
-    fn text_from(&self, from: usize) -> String {
-        let bytes = self.item.get(from..).unwrap_or_default();
-        serde_json::from_slice(bytes).unwrap_or_default()
+    /// The text of a JSON string in the item.
+    fn text_of(&self, place: Range<usize>) -> String {
+        serde_json::from_slice(self.item.get(place).unwrap_or_default()).unwrap_or_default()
     }
 
     fn emit(&mut self) -> Result<(), Halt> {
@@ -469,7 +501,10 @@ impl<'r, R: BufRead> Splitter<'r, R> {
             self.cut(Reason::TooLarge, &detail)
         } else {
             match std::str::from_utf8(&self.item) {
-                Ok(text) => (self.receive)(Piece::Json { text, place, wrapper: &self.wrapper }),
+                Ok(text) => {
+                    let (wrapper, outline) = (&self.wrapper, &self.outline);
+                    (self.receive)(Piece::Json { text, place, wrapper, outline })
+                }
                 Err(_) => self.cut(Reason::BadText, "not valid UTF-8"),
             }
         };

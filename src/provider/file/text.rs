@@ -6,6 +6,7 @@ use std::io::{BufRead, Read as _};
 use super::super::Reason;
 use super::super::aws::cloudhsm;
 use super::Limits;
+use super::outline::Outline;
 use super::split::{Piece, Place, Split, SplitError, Wrapper};
 
 /// Whether the head of a file shows one of the text logs.
@@ -76,7 +77,12 @@ impl Blocks {
         let mut more = true;
         if let Some(message) = json_of(line.trim_end()) {
             more = self.flush(receive)
-                && receive(Piece::Json { text: message, place, wrapper: &Wrapper::default() });
+                && receive(Piece::Json {
+                    text: message,
+                    place,
+                    wrapper: &Wrapper::default(),
+                    outline: &Outline::default(),
+                });
             return more;
         }
         let starts = cloudhsm::is_block_start(line);

@@ -1,8 +1,7 @@
 //! Which CloudTrail operations matter, and what they mean.
 
-use serde_json::Value;
-
 use super::super::super::Json as _;
+use super::super::super::node::Node;
 use crate::event::Action::{
     self, AliasCreate, AliasDelete, AliasUpdate, GrantCreate, GrantRevoke, HsmBackupCopy,
     HsmBackupDelete, HsmBackupRestore, HsmBackupShare, HsmCreate, HsmDelete, HsmInit, HsmQuorumSet,
@@ -259,7 +258,7 @@ pub(super) fn service_of(source: &str) -> &str {
 }
 
 /// Whether a record may matter, told from its two names alone.
-pub(super) fn is_candidate(source: &str, name: &str) -> bool {
+pub(in crate::provider) fn is_candidate(source: &str, name: &str) -> bool {
     service(source).is_some_and(|service| {
         service.whole || service.operations.iter().any(|(operation, _)| *operation == name)
     })
@@ -267,7 +266,7 @@ pub(super) fn is_candidate(source: &str, name: &str) -> bool {
 
 /// Whether a candidate does matter. A log group matters where it holds an HSM's log or a trail's
 /// copy; trusted access of an organisation where it is CloudTrail's.
-pub(super) fn is_relevant(source: &str, name: &str, record: &Value) -> bool {
+pub(super) fn is_relevant(source: &str, name: &str, record: &Node<'_>) -> bool {
     match source {
         "logs.amazonaws.com" => {
             let group = record
@@ -287,7 +286,7 @@ pub(super) fn is_relevant(source: &str, name: &str, record: &Value) -> bool {
 
 /// The action of a record. `CreateKey` with an origin outside KMS waits for its material, and a
 /// policy given with it is the first policy; both stay `key.create`.
-pub(super) fn classify(source: &str, name: &str, record: &Value) -> Action {
+pub(super) fn classify(source: &str, name: &str, record: &Node<'_>) -> Action {
     match action_of(source, name) {
         // CloudTrail read operations keep growing; those that say so change nothing.
         Other if record.flag(&["readOnly"]) == Some(true) => match service_of(source) {

@@ -1,13 +1,12 @@
 //! Who acted, from `userIdentity`.
 
-use serde_json::Value;
-
 use super::super::super::Json as _;
+use super::super::super::node::Node;
 use crate::event::{Actor, ActorKind};
 
 /// Reads the actor. The name is the most personal identity that the record holds: source identity,
 /// then an Identity Center user, then a session name, then a user name.
-pub(super) fn actor(record: &Value) -> Actor {
+pub(super) fn actor(record: &Node<'_>) -> Actor {
     let id = |path: &[&str]| {
         let full: Vec<&str> = std::iter::once("userIdentity").chain(path.iter().copied()).collect();
         record.string(&full)
@@ -41,7 +40,7 @@ fn session_name(arn: &str) -> Option<String> {
     rest.rsplit_once('/').map(|(_, session)| session.to_owned())
 }
 
-fn actor_kind(kind: &str, record: &Value, session: Option<&str>, vouched: bool) -> ActorKind {
+fn actor_kind(kind: &str, record: &Node<'_>, session: Option<&str>, vouched: bool) -> ActorKind {
     let issuer =
         record.text(&["userIdentity", "sessionContext", "sessionIssuer", "arn"]).unwrap_or("");
     let federation = record.text(&[

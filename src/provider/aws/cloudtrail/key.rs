@@ -1,14 +1,13 @@
 //! Which key a record is about.
 
-use serde_json::Value;
-
 use super::super::super::Json as _;
+use super::super::super::node::Node;
 use crate::event::{KeyRef, Origin, Protection};
 
 /// Reads the key: its ARN from `resources` where there is one (what the service resolved), else
 /// from the response, else from what the caller named. A bare id is completed from the log's owner
 /// and region; an alias alone leaves the id absent.
-pub(super) fn key(record: &Value, account: Option<&str>, region: Option<&str>) -> KeyRef {
+pub(super) fn key(record: &Node<'_>, account: Option<&str>, region: Option<&str>) -> KeyRef {
     let named = named_key(record);
     let id = resource_arn(record, ":key/")
         .or_else(|| record.string(&["responseElements", "keyMetadata", "arn"]))
@@ -42,7 +41,7 @@ pub(super) fn key(record: &Value, account: Option<&str>, region: Option<&str>) -
 }
 
 /// What the caller named: `keyId`, or the target of an alias operation.
-fn named_key(record: &Value) -> Option<String> {
+fn named_key(record: &Node<'_>) -> Option<String> {
     ["keyId", "targetKeyId", "keyIdentifier", "keyArn"]
         .iter()
         .find_map(|field| record.string(&["requestParameters", field]))
@@ -50,7 +49,7 @@ fn named_key(record: &Value) -> Option<String> {
 
 /// The first resource whose ARN holds `part`. Old records give no `type`, and alias records give
 /// both ARNs with the same type, so only the ARN itself tells.
-fn resource_arn(record: &Value, part: &str) -> Option<String> {
+fn resource_arn(record: &Node<'_>, part: &str) -> Option<String> {
     record
         .items(&["resources"])
         .iter()
@@ -87,10 +86,10 @@ fn replica_group(arn: &str) -> Option<String> {
 }
 
 /// Key metadata in a response, or the wish for it in a request.
-struct Facts<'a>(&'a Value);
+struct Facts<'a>(&'a Node<'a>);
 
 impl<'a> Facts<'a> {
-    fn of(record: &'a Value) -> Self {
+    fn of(record: &'a Node<'a>) -> Self {
         Self(record)
     }
 

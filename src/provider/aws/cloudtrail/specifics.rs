@@ -1,8 +1,7 @@
 //! Facts beyond the common columns that rules need, put into `details`.
 
-use serde_json::Value;
-
 use super::super::super::Json as _;
+use super::super::super::node::Node;
 use super::super::dates;
 use super::super::policy::{self, PolicyFinding};
 use crate::event::{Action, Event};
@@ -84,7 +83,7 @@ const FLAGS: &[Source] = &[
 ];
 
 /// Adds what the record tells beyond the common columns.
-pub(super) fn add(event: &mut Event, record: &Value) {
+pub(super) fn add(event: &mut Event, record: &Node<'_>) {
     for (name, paths) in TEXTS {
         event.detail(name, paths.iter().find_map(|path| record.text(path)));
     }
@@ -105,7 +104,7 @@ pub(super) fn add(event: &mut Event, record: &Value) {
 }
 
 /// What was acted on besides the key.
-fn target(action: Action, record: &Value) -> Option<String> {
+fn target(action: Action, record: &Node<'_>) -> Option<String> {
     let fields: &[&str] = match action {
         Action::GrantCreate => &["granteePrincipal", "granteeServicePrincipal"],
         Action::GrantRevoke => &["grantId"],
@@ -122,7 +121,7 @@ fn target(action: Action, record: &Value) -> Option<String> {
 /// guide: basic selectors list the source under `excludeManagementEventSources`, advanced ones
 /// exclude it by a `notEquals` on `eventSource`; a trail without management events has none of KMS
 /// either. `None` where no selector is given.
-fn excludes_kms(record: &Value) -> Option<bool> {
+fn excludes_kms(record: &Node<'_>) -> Option<bool> {
     let basic = record.items(&["requestParameters", "eventSelectors"]);
     let advanced = record.items(&["requestParameters", "advancedEventSelectors"]);
     if basic.is_empty() && advanced.is_empty() {
@@ -133,24 +132,24 @@ fn excludes_kms(record: &Value) -> Option<bool> {
     Some(!included)
 }
 
-fn basic_includes_kms(selector: &Value) -> bool {
+fn basic_includes_kms(selector: &Node<'_>) -> bool {
     let excluded = selector
         .items(&["excludeManagementEventSources"])
         .iter()
-        .any(|source| source.as_str() == Some("kms.amazonaws.com"));
+        .any(|source| source.as_text() == Some("kms.amazonaws.com"));
     !excluded && selector.flag(&["includeManagementEvents"]) != Some(false)
 }
 
-fn advanced_includes_kms(selector: &Value) -> bool {
-    let names_kms = |field: &Value, list: &str| {
-        field.items(&[list]).iter().any(|source| source.as_str() == Some("kms.amazonaws.com"))
+fn advanced_includes_kms(selector: &Node<'_>) -> bool {
+    let names_kms = |field: &Node<'_>, list: &str| {
+        field.items(&[list]).iter().any(|source| source.as_text() == Some("kms.amazonaws.com"))
     };
     let mut management = false;
     for field in selector.items(&["fieldSelectors"]) {
         match field.text(&["field"]) {
             Some("eventCategory") => {
                 management |=
-                    field.items(&["equals"]).iter().any(|c| c.as_str() == Some("Management"));
+                    field.items(&["equals"]).iter().any(|c| c.as_text() == Some("Management"));
             }
             Some("eventSource") if names_kms(field, "notEquals") => return false,
             Some("eventSource")
@@ -174,7 +173,7 @@ fn add_policy(event: &mut Event, policy: &str) {
 }
 
 /// Adds the dates of a call, which KMS writes in the form of Java.
-fn add_dates(event: &mut Event, record: &Value) {
+fn add_dates(event: &mut Event, record: &Node<'_>) {
     for (name, path) in [
         ("deletion_date", ["responseElements", "deletionDate"]),
         ("valid_to", ["requestParameters", "validTo"]),
