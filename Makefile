@@ -37,6 +37,14 @@ lint: ## clippy over everything, warnings are errors
 peers: ## the browser and the readers that tests compare keytrail with, into .peers
 	@scripts/peers.sh
 
+.PHONY: bench
+bench: ## imports beside gzip and DuckDB, all rules over a year of a million events: some minutes
+	@scripts/peers.sh
+	$(CARGO) build --locked --release
+	folder=$${CARGO_TARGET_DIR:-target}
+	.peers/python3 benches/corpus.py "$$folder/bench" 540 1000000
+	.peers/python3 benches/run.py "$$folder/release/keytrail" "$$folder/bench"
+
 .PHONY: docs
 docs: ## write the generated pages of docs/ anew
 	@$(CARGO) run --locked --quiet -- docs docs

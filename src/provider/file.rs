@@ -5,6 +5,7 @@ mod classify;
 mod open;
 mod origin;
 mod outline;
+mod piece;
 mod split;
 mod text;
 
@@ -12,7 +13,8 @@ pub use classify::{Class, Glance, Item, classify, glance};
 pub use open::{FileError, Input, find, open};
 pub use origin::Origin;
 pub use outline::Outline;
-pub use split::{Piece, Place, Split, SplitError, Wrapper, split};
+pub use piece::{Piece, Place, Split, SplitError, Wrapper};
+pub use split::split;
 
 /// What a hostile file may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

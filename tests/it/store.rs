@@ -2,6 +2,7 @@
 //! that other programs read alike.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -210,6 +211,39 @@ fn importers_that_run_at_once_double_nothing() {
     assert_eq!(check_whole(&store), 140);
 }
 
+/// How many commits the journal has seen.
+fn commits(folder: &Path) -> usize {
+    let log = fs::read_dir(folder.join("journal/_delta_log")).unwrap();
+    log.filter(|entry| entry.as_ref().unwrap().path().extension() == Some("json".as_ref())).count()
+}
+
+#[test]
+fn the_number_of_threads_changes_nothing() {
+    let bench = Bench::new();
+    for n in 0..9 {
+        bench.file(&format!("logs/{n}.json"), trail_file(n * 90..n * 90 + 100));
+    }
+    bench.file("logs/torn.json", &trail_file(900..950).as_bytes()[..9000]);
+    let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/demo");
+    let import = |store: &str, threads: &str| {
+        let flags = ["--threads", threads, "--page-events", "70", "--store", store];
+        let run =
+            bench.run(&[&["import", "--format", "json"], &flags[..], &["logs", fixtures]].concat());
+        let mut printed = run.exits(4).json();
+        printed["elapsed_ms"] = Value::Null;
+        printed
+    };
+    assert_eq!(import("one", "1"), import("many", "7"));
+    let (one, many) = (bench.path().join("one"), bench.path().join("many"));
+    assert!(check_whole(&one) > 820);
+    assert_eq!(check_whole(&many), check_whole(&one));
+    assert_eq!(events(&many), events(&one));
+    assert_eq!(commits(&many), commits(&one));
+    let rest = "SELECT kind, ledger, event_id, coalesce(reason, '') AS reason, coalesce(place, '') AS place
+         FROM journal WHERE kind = 'quarantine' OR reason IN ('ledger', 'snapshot', 'proof') ORDER BY 1, 2, 3";
+    assert_eq!(journal(&many, rest), journal(&one, rest));
+}
+
 #[test]
 fn other_readers_see_the_same_rows() {
     let Some(python) = peers::python() else { return };
@@ -254,7 +288,10 @@ fn an_import_killed_at_any_moment_leaves_nothing_half_visible_and_can_be_done_ag
         logs.push(bench.file(&format!("logs/{n}.json"), trail_file(n * 100..n * 100 + 120)));
     }
     let began = Instant::now();
-    bench.run(&["import", "--store", "whole", "logs"]).exits(0);
+    // Small pages, so that one import is many commits and kills fall between them too.
+    let import = ["import", "--page-events", "200", "--store"];
+    bench.run(&[&import[..], &["whole", "logs"]].concat()).exits(0);
+    assert!(commits(&bench.path().join("whole")) > 5, "an import is one commit");
     let whole = u64::try_from(began.elapsed().as_micros()).unwrap();
     let (mut killed, mut tried, mut state) = (0, 0, 0x9e37_79b9_7f4a_7c15);
     while killed < 20 {
@@ -264,7 +301,7 @@ fn an_import_killed_at_any_moment_leaves_nothing_half_visible_and_can_be_done_ag
         // Each import reads some files more than the one before, so that there is something new.
         let paths: Vec<String> =
             logs[..=tried % 4 * 3].iter().map(|path| path.display().to_string()).collect();
-        let mut arguments = vec!["import", "--store", &name];
+        let mut arguments = [&import[..], &[&name]].concat();
         arguments.extend(paths.iter().map(String::as_str));
         let mut child = bench.command(&arguments).spawn().unwrap();
         std::thread::sleep(Duration::from_micros(shuffled(&mut state) % whole));

@@ -11,7 +11,7 @@ use super::super::aws::cloudhsm;
 use super::super::inventory::InventoryKind;
 use super::super::{Context, aws, azure, gcp};
 use super::outline::Outline;
-use super::split::Wrapper;
+use super::piece::Wrapper;
 use crate::event::Format;
 
 /// One item of a file with what stands around it.

@@ -7,7 +7,7 @@ use super::super::Reason;
 use super::super::aws::cloudhsm;
 use super::Limits;
 use super::outline::Outline;
-use super::split::{Piece, Place, Split, SplitError, Wrapper};
+use super::piece::{Piece, Place, Split, SplitError, Wrapper};
 
 /// Whether the head of a file shows one of the text logs.
 pub(super) fn looks_like(head: &[u8]) -> bool {
