@@ -54,6 +54,11 @@ deny: ## licences, advisories and origins of the dependencies
 	@command -v cargo-deny >/dev/null || nice $(CARGO) install --locked cargo-deny
 	$(CARGO) deny --locked check
 
+# FUZZ_SECONDS=60 FUZZ_MOST=600 FUZZ_TARGETS="split open …": see scripts/soak.sh.
+.PHONY: soak
+soak: ## hours of fuzzing, kills and concurrent writers: what `make test` has no time for
+	@scripts/soak.sh
+
 .PHONY: clean
 clean: ## remove what was built and fetched into this folder
 	@$(CARGO) clean

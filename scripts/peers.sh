@@ -63,8 +63,10 @@ unpack_browser() {
 
 # Starts the unpacked browser with the unpacked libraries and fonts, whatever the system has.
 write_launcher() {
-    local root=$1 triplet
-    triplet=$(dpkg-architecture -qDEB_HOST_MULTIARCH 2>/dev/null || gcc -dumpmachine)
+    local root=$1 libraries
+    # Every folder that holds libraries: some packages keep theirs in one of their own.
+    libraries=$(find "$root" -path "$root/usr/lib/chromium" -prune -o -name '*.so*' -printf '%h\n' \
+        | sort -u | paste -sd:)
     mkdir -p "$root/cache"
     cat >"$root/fonts.conf" <<XML
 <?xml version="1.0"?>
@@ -76,7 +78,7 @@ XML
     rm -f "$PEERS/chromium"
     cat >"$PEERS/chromium" <<SH
 #!/bin/sh
-export LD_LIBRARY_PATH="$root/usr/lib/$triplet:$root/lib/$triplet:$root/usr/lib/$triplet/nss"
+export LD_LIBRARY_PATH="$libraries"
 export FONTCONFIG_FILE="$root/fonts.conf"
 exec "$root/usr/lib/chromium/chromium" "\$@"
 SH

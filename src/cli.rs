@@ -42,8 +42,12 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 
 async fn dispatch(cli: &Cli, console: &Console) -> Result<Exit, failure::Failure> {
     let work = commands::run(cli, console);
-    // An import finishes its page first; what only reads can stop at once.
-    if matches!(cli.command, Command::Check(_) | Command::Report(_) | Command::Query(_)) {
+    // An import finishes its page first; what only reads can stop at once, and maintenance leaves a
+    // whole store wherever it ends.
+    if matches!(
+        cli.command,
+        Command::Check(_) | Command::Report(_) | Command::Query(_) | Command::Store(_)
+    ) {
         tokio::select! {
             outcome = work => outcome,
             _ = tokio::signal::ctrl_c() => Ok(console.interrupted()),

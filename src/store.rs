@@ -9,22 +9,29 @@
 mod append;
 mod commit;
 mod dedupe;
+mod disk;
 mod error;
 mod heads;
 mod inventory;
 mod location;
+mod maintain;
 mod page;
+mod pin;
 mod read;
 mod receipt;
+mod status;
 mod table;
 
 pub use append::Appended;
 pub use error::StoreError;
 pub use inventory::Snapshot;
 pub use location::Location;
+pub use maintain::{Maintained, Maintenance, Step, Tended};
 pub use page::{Page, PendingEvent, Quarantined};
+pub use pin::Pin;
 pub use read::Tables;
 pub use receipt::Receipt;
+pub use status::{Status, TableStatus};
 
 use std::collections::BTreeMap;
 
@@ -59,10 +66,22 @@ impl Store {
     /// # Errors
     /// When there is none, or it cannot be read.
     pub async fn open(location: Location) -> Result<Self, StoreError> {
-        let journal = table::open(&location, "journal").await?;
+        Self::open_at(location, &BTreeMap::new()).await
+    }
+
+    /// Opens an existing store at versions of its tables; those not named at their newest.
+    ///
+    /// # Errors
+    /// When there is none, or a version cannot be read.
+    pub async fn open_at(
+        location: Location,
+        versions: &BTreeMap<String, i64>,
+    ) -> Result<Self, StoreError> {
+        let version = |name: &str| versions.get(name).copied();
+        let journal = table::open(&location, "journal", version("journal")).await?;
         let mut inventory = BTreeMap::new();
         for name in schema::INVENTORY {
-            inventory.insert(*name, table::open(&location, name).await?);
+            inventory.insert(*name, table::open(&location, name, version(name)).await?);
         }
         Ok(Self { location, journal, inventory })
     }

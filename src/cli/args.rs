@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::str::FromStr as _;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::finding::Period;
 use crate::pipeline::import::Scope;
@@ -78,6 +78,9 @@ pub(super) enum Command {
     /// List, show, test and start rules
     #[command(subcommand)]
     Rules(Rules),
+    /// Show the state of the store and maintain it
+    #[command(subcommand)]
+    Store(Store),
     /// Show the settings in force
     #[command(subcommand)]
     Config(Config),
@@ -184,6 +187,9 @@ pub(super) struct Judging {
     /// Who approved what (CSV)
     #[arg(long, value_name = "FILE")]
     pub(super) approvals: Option<PathBuf>,
+    /// Judge the version of the store that this pin holds
+    #[arg(long, value_name = "NAME")]
+    pub(super) at_pin: Option<String>,
     /// Seconds that one rule may take
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub(super) rule_timeout: u64,
@@ -253,6 +259,9 @@ pub(super) struct Report {
     /// Title of the report
     #[arg(long, value_name = "TEXT")]
     pub(super) title: Option<String>,
+    /// Keep the version that the report is made from readable, under this name
+    #[arg(long, value_name = "NAME")]
+    pub(super) pin: Option<String>,
 }
 
 /// Formats of `report`.
@@ -331,6 +340,46 @@ pub(super) enum Rules {
 }
 
 #[derive(Debug, Subcommand)]
+pub(super) enum Store {
+    /// Put small files together, verify tree heads, remove files that no version needs
+    Maintain(Maintain),
+    /// Show versions, sizes, rows, pins, and whether maintenance is due
+    Status {
+        /// How to print it
+        #[arg(long, value_name = "FORMAT", default_value = "human")]
+        format: Plain,
+    },
+    /// Let go of a version that `report --pin` holds
+    Unpin {
+        /// The pin's name
+        name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  keytrail store maintain --dry-run
+  keytrail store maintain --keep 30d")]
+pub(super) struct Maintain {
+    /// Keep files so long after they were replaced: versions of that age stay readable
+    #[arg(long, value_name = "DURATION", default_value = "7d", value_parser = duration)]
+    pub(super) keep: SignedDuration,
+    /// Keep files that no version names so long: a writer may be about to commit them
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = duration)]
+    pub(super) orphans: SignedDuration,
+    /// Compact what was collected today as well
+    #[arg(long)]
+    pub(super) today: bool,
+    /// Say what would be done and change nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// How to print the result
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    pub(super) format: Plain,
+}
+
+#[derive(Debug, Subcommand)]
 pub(super) enum Config {
     /// Print every setting with where it comes from
     Show,
@@ -355,6 +404,16 @@ fn period(text: &str) -> Result<Period, String> {
         text.split_once("..").ok_or("write FROM..TO, such as 2025-10-01..2026-10-01")?;
     let period = Period { from: time(from)?, to: time(to)? };
     if period.from < period.to { Ok(period) } else { Err("FROM must be before TO".to_owned()) }
+}
+
+/// Reads a duration: a number and `s`, `m`, `h` or `d`.
+fn duration(text: &str) -> Result<SignedDuration, String> {
+    let units = [("s", 1), ("m", 60), ("h", 3_600), ("d", 86_400)];
+    let found = units.into_iter().find_map(|(unit, seconds)| {
+        let number: u32 = text.strip_suffix(unit)?.parse().ok()?;
+        Some(SignedDuration::from_secs(i64::from(number) * seconds))
+    });
+    found.ok_or_else(|| "write a number and s, m, h or d, such as 7d".to_owned())
 }
 
 fn stream(text: &str) -> Result<(String, String), String> {
@@ -385,5 +444,14 @@ mod tests {
         assert!(period("2026-01-01..2026-02-01").is_ok());
         assert!(period("2026-02-01..2026-01-01").is_err());
         assert!(period("2026-02-01").is_err());
+    }
+
+    #[test]
+    fn a_duration_is_a_number_and_a_unit() {
+        assert_eq!(duration("7d"), Ok(SignedDuration::from_hours(168)));
+        assert_eq!(duration("0s"), Ok(SignedDuration::ZERO));
+        for text in ["", "7", "d", "-1d", "1.5h", "7w", "99999999999d"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
     }
 }

@@ -9,6 +9,7 @@ mod query;
 mod report;
 mod rules;
 mod shell;
+mod store;
 
 use super::Exit;
 use super::args::{Cli, Command, Judging};
@@ -29,6 +30,7 @@ pub(super) async fn run(cli: &Cli, console: &Console) -> Result<Exit, Failure> {
         Command::Report(args) => report::run(args, &settings(cli)?, console).await,
         Command::Query(args) => query::run(args, &settings(cli)?).await,
         Command::Rules(args) => rules::run(args, &settings(cli)?, console).await,
+        Command::Store(args) => store::run(args, &settings(cli)?, console).await,
         Command::Config(_) => config::show(&settings(cli)?),
         Command::Completions { shell } => shell::completions(*shell),
         Command::Man => shell::man(),
@@ -50,6 +52,15 @@ fn settings(cli: &Cli) -> Result<Settings, Failure> {
 /// Opens the store that the settings name.
 async fn open(settings: &Settings) -> Result<Store, Failure> {
     Ok(Store::open(Location::parse(&settings.store.value)?).await?)
+}
+
+/// Opens the store to be judged: at its newest version, or at that of a pin.
+async fn open_judged(judging: &Judging, settings: &Settings) -> Result<Store, Failure> {
+    let location = Location::parse(&settings.store.value)?;
+    Ok(match &judging.at_pin {
+        Some(pin) => Store::open_pinned(location, pin).await?,
+        None => Store::open(location).await?,
+    })
 }
 
 /// What to judge, from flags and settings.

@@ -13,6 +13,7 @@ use super::args::{Cli, When};
 use super::failure::Failure;
 use super::{Exit, env};
 use crate::pipeline::import::Progress;
+use crate::store::Step;
 
 /// What may be printed, and how.
 pub(super) struct Console {
@@ -109,6 +110,28 @@ impl Console {
                 progress.records,
                 progress.events / seconds
             ));
+        }
+    }
+
+    /// A bar that follows a job in steps, shown when it takes more than a second.
+    pub(super) fn step_bar(&self) -> impl FnMut(Step) + Send + use<> {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}  {elapsed}") {
+            bar.set_style(style);
+        }
+        let (began, wanted) = (std::time::Instant::now(), self.progress);
+        let mut shown = false;
+        move |step: Step| {
+            if wanted && !shown && began.elapsed() > Duration::from_secs(1) {
+                shown = true;
+                bar.set_draw_target(ProgressDrawTarget::stderr());
+                bar.enable_steady_tick(Duration::from_millis(120));
+            }
+            let share = step.done.saturating_mul(100).checked_div(step.total);
+            bar.set_message(match share {
+                Some(percent) => format!("{}, {percent} %", step.doing),
+                None => format!("{}, {} rows", step.doing, step.done),
+            });
         }
     }
 

@@ -106,6 +106,8 @@ pub struct Checked {
     pub views: Session,
     /// Results left out because their subject is not in scope.
     pub out_of_scope: u64,
+    /// Shipped rules and views (`view NAME`) that a file of the user's own stands in for.
+    pub replaced: Vec<String>,
 }
 
 /// The times of a run: as given, else up to `now` and the year before.
@@ -119,30 +121,59 @@ pub fn times(
     (as_of, period.unwrap_or(year))
 }
 
+/// Says what is wrong with what is asked, as far as that can be told without a store: rule files,
+/// names of rules, parameters, declarations, waivers.
+///
+/// # Errors
+/// As [`check`], but for the store's.
+pub fn validate(job: &Check, now: Timestamp) -> Result<(), CheckError> {
+    let asked = Asked::read(job, now)?;
+    asked.set.select(&asked.question.rules)?;
+    Ok(asked.set.check_overrides(&asked.question.overrides)?)
+}
+
+/// What is asked, read.
+struct Asked {
+    set: RuleSet,
+    question: Question,
+    /// SHA-256 by file that the run depends on.
+    inputs: BTreeMap<String, String>,
+}
+
+impl Asked {
+    fn read(job: &Check, now: Timestamp) -> Result<Self, CheckError> {
+        let (as_of, period) = times(job.as_of, job.period, now);
+        let set = RuleSet::load(job.rules_folder.as_deref())?;
+        let mut inputs = BTreeMap::new();
+        let people = declared(job.people.as_ref(), &mut inputs, read_people)?;
+        let approvals = declared(job.approvals.as_ref(), &mut inputs, read_approvals)?;
+        let waivers = declared(job.waivers.as_ref(), &mut inputs, read_waivers)?;
+        let question = Question {
+            as_of,
+            period,
+            overrides: overrides(&job.params)?,
+            rules: job.rules.clone(),
+            waivers: waivers.unwrap_or_default(),
+            people,
+            approvals,
+            limits: job.limits,
+        };
+        Ok(Self { set, question, inputs })
+    }
+}
+
 /// Runs the rules over the store at the version that is open.
 ///
 /// # Errors
 /// When the store cannot be read, or something is wrong with what was asked. A rule that fails is
 /// no error: it is a result.
 pub async fn check(store: &Store, job: &Check, now: Timestamp) -> Result<Checked, CheckError> {
-    let (as_of, period) = times(job.as_of, job.period, now);
-    let set = RuleSet::load(job.rules_folder.as_deref())?;
-    let mut inputs = BTreeMap::new();
-    let people = declared(job.people.as_ref(), &mut inputs, read_people)?;
-    let approvals = declared(job.approvals.as_ref(), &mut inputs, read_approvals)?;
-    let waivers = declared(job.waivers.as_ref(), &mut inputs, read_waivers)?;
-    let question = Question {
-        as_of,
-        period,
-        overrides: overrides(&job.params)?,
-        rules: job.rules.clone(),
-        waivers: waivers.unwrap_or_default(),
-        people,
-        approvals,
-        limits: job.limits,
-    };
+    let Asked { set, question, inputs } = Asked::read(job, now)?;
+    let (as_of, period) = (question.as_of, question.period);
     let answer = assess(&set, tables(store).await?, question).await?;
-    Ok(checked(store, job, answer, (as_of, period, inputs)))
+    let mut checked = checked(store, job, answer, (as_of, period, inputs));
+    checked.replaced = set.replaced().to_vec();
+    Ok(checked)
 }
 
 /// Opens a session over the store for queries, with everything up to `as_of`.
@@ -222,7 +253,7 @@ fn checked(
     let out_of_scope = u64::try_from(all - results.len()).unwrap_or(0);
     let (coverage, rules, waivers) = (answer.coverage, answer.rules, answer.waivers);
     let assessment = Assessment { run, coverage, rules, results, waivers };
-    Checked { assessment, views: answer.views, out_of_scope }
+    Checked { assessment, views: answer.views, out_of_scope, replaced: Vec::new() }
 }
 
 impl Scope {

@@ -82,6 +82,25 @@ impl Reject {
 /// # Errors
 /// When the record cannot be translated; it belongs into quarantine then.
 pub fn normalize(format: Format, raw: &str, context: &Context) -> Result<Mapped, Reject> {
+    let mapped = map(format, raw, context)?;
+    if let Mapped::Event(event) = &mapped {
+        check_ledger(&event.ledger)?;
+    }
+    Ok(mapped)
+}
+
+/// The ledger ends at the first `|` of an event's id, and at the end of its line in a leaf: one
+/// that holds such a sign could be taken for another.
+fn check_ledger(ledger: &str) -> Result<(), Reject> {
+    let odd = |char: char| char == '|' || char.is_control() || char.is_whitespace();
+    if ledger.contains(odd) {
+        let detail = format!("`{}` is no owner of a log", ledger.escape_debug());
+        return Err(Reject::new(Reason::BadType, detail));
+    }
+    Ok(())
+}
+
+fn map(format: Format, raw: &str, context: &Context) -> Result<Mapped, Reject> {
     match format {
         Format::CloudTrail => aws::cloudtrail::map(raw, context),
         Format::CloudHsmAudit => aws::cloudhsm::map(raw, context),
@@ -123,4 +142,31 @@ pub fn key_hint(path: &str) -> Option<String> {
         Some(format!("projects/{}", name.strip_suffix(".json").unwrap_or(name).replace("__", "/")))
     });
     google.or_else(|| aws::inventory::key_hint_from_path(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_owner_that_would_make_ids_ambiguous_is_refused() {
+        let record = |project: &str| {
+            serde_json::json!({
+                "logName": format!("projects/{project}/logs/cloudaudit.googleapis.com%2Factivity"),
+                "insertId": "1", "timestamp": "2026-01-02T03:04:05Z",
+                "protoPayload": {
+                    "serviceName": "cloudkms.googleapis.com", "methodName": "CreateCryptoKey",
+                },
+            })
+            .to_string()
+        };
+        let outcome =
+            |project: &str| normalize(Format::GcpAudit, &record(project), &Context::default());
+        assert!(matches!(outcome("example.com:p"), Ok(Mapped::Event(_))));
+        for odd in ["a|b", "a\nb", "a b", "a\u{0}"] {
+            let reject = outcome(odd).unwrap_err();
+            assert_eq!(reject.reason, Reason::BadType, "{odd:?}: {reject}");
+            assert!(!reject.detail.contains('\n'), "{reject}");
+        }
+    }
 }

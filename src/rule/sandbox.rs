@@ -5,6 +5,9 @@
 //! which would overflow an ordinary stack and end the whole program, and a query that computes
 //! without end must not hold up the program's other work.
 
+mod growth;
+mod memory;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::ControlFlow;
@@ -32,6 +35,11 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 use futures::StreamExt as _;
 use tokio::runtime::Runtime;
+
+use self::memory::{Outcome, watch};
+
+/// How many bytes a query may have: a text in it may be copied for every row.
+const MAX_BYTES: usize = 256 << 10;
 
 /// How many words and signs a query may have. Planning goes as deep as a chain of operators is
 /// long; the stack below holds several times this depth.
@@ -138,6 +146,12 @@ const SERIES: &[&str] = &["generate_series", "range", "gen_series"];
 
 /// Reads `sql` as exactly one query.
 pub(super) fn parse(sql: &str) -> Result<Statement, QueryError> {
+    if sql.len() > MAX_BYTES {
+        let bytes = sql.len();
+        return Err(QueryError::limit(format!(
+            "the query has {bytes} bytes; {MAX_BYTES} are allowed"
+        )));
+    }
     let tokens = Tokenizer::new(&GenericDialect {}, sql)
         .tokenize_with_location()
         .map_err(|error| QueryError::failed(error.to_string()))?;
@@ -184,6 +198,7 @@ pub(super) fn names(
     {
         return Err(problem);
     }
+    growth::tables(statement)?;
     let (tables, _) = resolve_table_references(statement, true)?;
     let mut named = Vec::new();
     for table in tables {
@@ -306,13 +321,18 @@ pub(super) async fn run(
     };
     let own = context.clone();
     let mut task = threads.spawn(async move { plan_and_collect(&own, statement, limits).await });
-    match tokio::time::timeout(limits.time, &mut task).await {
-        Ok(Ok(result)) => result,
-        Ok(Err(join)) => Err(QueryError::failed(format!("the query broke off: {join}"))),
-        Err(_) => {
-            task.abort();
+    let outcome = watch(&mut task, limits.time, limits.memory).await;
+    task.abort();
+    match outcome {
+        Outcome::Done(Ok(result)) => result,
+        Outcome::Done(Err(join)) => Err(QueryError::failed(format!("the query broke off: {join}"))),
+        Outcome::Late => {
             let seconds = limits.time.as_secs_f64();
             Err(QueryError::limit(format!("the query ran longer than {seconds} s")))
+        }
+        Outcome::Full => {
+            let most = limits.memory;
+            Err(QueryError::limit(format!("the query needs more memory than {most} bytes")))
         }
     }
 }
@@ -325,6 +345,7 @@ async fn plan_and_collect(
     let state = context.state();
     let plan = state.statement_to_plan(statement).await?;
     check_plan(&plan)?;
+    growth::values(&plan)?;
     let physical = state.create_physical_plan(&plan).await?;
     collect(physical, context.task_ctx(), limits).await
 }

@@ -203,7 +203,7 @@ impl RuleSet {
 
     /// Checks that each override names a rule or view in force and a parameter of it, and that its
     /// value has the right type.
-    pub(super) fn check_overrides(&self, overrides: &[ParamOverride]) -> Result<(), RuleError> {
+    pub fn check_overrides(&self, overrides: &[ParamOverride]) -> Result<(), RuleError> {
         for change in overrides {
             let view = self.views.iter().find(|view| view.name == change.rule);
             let params = match view {

@@ -67,6 +67,7 @@ impl Store {
             let mut receipts = new_variants(&self.journal, &rows, &decisions).await?;
             let new = !receipts.is_empty() || decisions.contains(&Decision::Store);
             if !new {
+                commit::settle(&self.location)?;
                 return Ok(result);
             }
             receipts.extend(counts.iter().cloned());

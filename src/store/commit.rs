@@ -1,11 +1,11 @@
-//! Writing and committing rows. On a local disk data files are synced before the log entry that
-//! names them, and the entry before the commit is acknowledged; the Delta library does neither.
+//! Writing and committing rows. Data files are synced before the log entry that names them; the
+//! entry is durable before it is visible (see `disk`). The Delta library does neither by itself.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::path::Path;
 
 use arrow::array::RecordBatch;
+use deltalake::checkpoints::create_checkpoint;
 use deltalake::kernel::transaction::{CommitBuilder, CommitProperties, TransactionError};
 use deltalake::kernel::{Action, Add, Transaction};
 use deltalake::parquet::basic::{Compression, ZstdLevel};
@@ -15,12 +15,16 @@ use deltalake::protocol::{DeltaOperation, SaveMode};
 use deltalake::writer::{DeltaWriter as _, RecordBatchWriter};
 use deltalake::{DeltaTable, DeltaTableError};
 
+use super::disk::sync;
 use super::table::failed;
 use super::{Location, Store, StoreError};
 use crate::event::batch::{JournalRow, journal_batch};
 
+/// A checkpoint is written after so many commits.
+pub(super) const CHECKPOINT_EVERY: i64 = 100;
+
 /// Rows in one group of a file.
-const ROW_GROUP: usize = 128 * 1024;
+pub(super) const ROW_GROUP: usize = 128 * 1024;
 
 /// Commits rows to the journal against the snapshot that is open. One transaction stands for each
 /// ledger, its version the ledger's size. `None` where another writer was faster.
@@ -35,7 +39,7 @@ pub(super) async fn journal(
     let properties = CommitProperties::default()
         .with_application_transactions(transactions)
         .with_cleanup_expired_logs(Some(false));
-    commit(&store.location, &mut store.journal, "journal", adds, properties).await
+    commit(&mut store.journal, "journal", adds, properties).await
 }
 
 /// Commits rows of inventory; they become visible with the journal's receipt alone.
@@ -47,7 +51,11 @@ pub(super) async fn inventory(
 ) -> Result<(), StoreError> {
     let adds = write(location, table, name, batch).await?;
     let properties = CommitProperties::default().with_cleanup_expired_logs(Some(false));
-    commit(location, table, name, adds, properties).await.map(|_| ())
+    // Appends without a transaction conflict with nothing but a change of the table itself.
+    match commit(table, name, adds, properties).await? {
+        Some(_) => Ok(()),
+        None => Err(StoreError::Busy { attempts: 1 }),
+    }
 }
 
 async fn write(
@@ -76,7 +84,7 @@ async fn write(
 
 /// The properties of every file: what is filtered by has a Bloom filter, sized to the rows; what
 /// is unique has no dictionary.
-fn properties(rows: usize) -> WriterProperties {
+pub(super) fn properties(rows: usize) -> WriterProperties {
     let level = ZstdLevel::try_new(3).unwrap_or_default();
     let mut builder = WriterProperties::builder()
         .set_compression(Compression::ZSTD(level))
@@ -94,43 +102,55 @@ fn properties(rows: usize) -> WriterProperties {
     builder.build()
 }
 
+/// Commits files that were added; `None` where another writer was faster.
 async fn commit(
-    location: &Location,
     table: &mut DeltaTable,
     name: &str,
     adds: Vec<Add>,
     properties: CommitProperties,
 ) -> Result<Option<i64>, StoreError> {
-    let snapshot = table.snapshot().map_err(failed("write", name))?.clone();
+    let actions = adds.into_iter().map(Action::Add).collect();
     let operation =
         DeltaOperation::Write { mode: SaveMode::Append, partition_by: None, predicate: None };
-    let outcome = CommitBuilder::from(properties)
-        .with_actions(adds.into_iter().map(Action::Add).collect())
+    apply(table, name, actions, (operation, properties)).await
+}
+
+/// Commits actions against the snapshot that is open; `None` where another writer was faster.
+pub(super) async fn apply(
+    table: &mut DeltaTable,
+    name: &str,
+    actions: Vec<Action>,
+    (operation, properties): (DeltaOperation, CommitProperties),
+) -> Result<Option<i64>, StoreError> {
+    use TransactionError::{CommitConflict, MaxCommitAttempts};
+    let snapshot = table.snapshot().map_err(failed("write", name))?.clone();
+    // A checkpoint is made below: where it fails, the commit stands all the same.
+    let outcome = CommitBuilder::from(properties.with_create_checkpoint(false))
+        .with_actions(actions)
         .build(Some(&snapshot), table.log_store(), operation)
         .await;
     let version = match outcome {
         Ok(done) => i64::try_from(done.version()).unwrap_or(0),
-        Err(DeltaTableError::Transaction { source: TransactionError::CommitConflict(_) }) => {
+        Err(DeltaTableError::Transaction { source: CommitConflict(_) | MaxCommitAttempts(_) }) => {
             return Ok(None);
         }
         Err(error) => return Err(failed("write", name)(error)),
     };
-    sync_log(location, name, version)?;
     table.update_state().await.map_err(failed("read", name))?;
+    if (version + 1) % CHECKPOINT_EVERY == 0 {
+        // A checkpoint only shortens opening; the next one makes up for one that fails.
+        drop(checkpoint(table, name).await);
+    }
     Ok(Some(version))
 }
 
-/// Syncs a log entry and the folder that names it.
-pub(super) fn sync_log(location: &Location, name: &str, version: i64) -> Result<(), StoreError> {
-    let log = location.table_folder(name).join("_delta_log");
-    sync(&log.join(format!("{version:020}.json")))?;
-    sync(&log)
+/// Writes what the log adds up to beside it, so that opening need not read all of it.
+pub(super) async fn checkpoint(table: &DeltaTable, name: &str) -> Result<(), StoreError> {
+    create_checkpoint(table, None).await.map_err(failed("write", name))
 }
 
-fn sync(path: &Path) -> Result<(), StoreError> {
-    File::open(path).and_then(|file| file.sync_all()).map_err(|source| StoreError::Disk {
-        action: "sync",
-        path: path.display().to_string(),
-        source,
-    })
+/// Makes lasting that what is visible now is there: another writer may have been killed after it
+/// showed a log entry and before it synced the folder. Called where "known already" is the answer.
+pub(super) fn settle(location: &Location) -> Result<(), StoreError> {
+    Ok(sync(&location.table_folder("journal").join("_delta_log"))?)
 }

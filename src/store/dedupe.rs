@@ -218,7 +218,11 @@ async fn known_singles(
     if ids.is_empty() {
         return Ok(known);
     }
-    let filter = col("kind").not_eq(lit("event"));
+    let mut filter = col("kind").not_eq(lit("event"));
+    if ids.len() <= 64 {
+        // Statistics and Bloom filters leave few files to look into then.
+        filter = filter.and(one_of("event_id", ids.iter().copied()));
+    }
     scan(journal, filter, &["event_id"], |batch| {
         known.extend(texts(batch, 0).into_iter().flatten().filter(|id| ids.contains(id.as_str())));
     })

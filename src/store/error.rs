@@ -1,9 +1,12 @@
 //! What can go wrong with a store.
 
+use std::error::Error;
 use std::io;
 
 use datafusion::error::DataFusionError;
 use deltalake::DeltaTableError;
+
+use super::disk::DiskError;
 
 /// A store that cannot be opened, read or written.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +78,44 @@ pub enum StoreError {
         /// At what size.
         size: i64,
     },
+    /// The leaves of a ledger do not give the tree head that its newest receipt holds.
+    #[error("the events of ledger {ledger} do not give the tree head of its receipt: {detail}")]
+    Tree {
+        /// Whose.
+        ledger: String,
+        /// What differs.
+        detail: String,
+    },
+    /// A rewritten file does not hold what the files that it stands for held.
+    #[error("rewriting {table} changed its rows: {detail}; nothing was committed")]
+    Rewrite {
+        /// Which table.
+        table: String,
+        /// What differs.
+        detail: String,
+    },
+    /// A pin's name cannot be used.
+    #[error("cannot use {name:?} as the name of a pin: {detail}")]
+    PinName {
+        /// As given.
+        name: String,
+        /// What is wrong with it.
+        detail: &'static str,
+    },
+    /// There is no such pin.
+    #[error("there is no pin named {name:?}")]
+    NoPin {
+        /// As given.
+        name: String,
+    },
+    /// A pin cannot be read, or the version that it names is no longer there.
+    #[error("the pin {name:?} is of no use: {detail}")]
+    Pin {
+        /// Whose.
+        name: String,
+        /// Why.
+        detail: String,
+    },
     /// Rows and schema disagree: a bug.
     #[error("rows do not fit the schema; this is a bug, please report it")]
     Arrow(#[from] arrow::error::ArrowError),
@@ -88,7 +129,7 @@ impl StoreError {
                 "`keytrail import PATH…` creates it; name another with --store or KEYTRAIL_STORE",
             ),
             Self::Location { .. } => Some("give a path of a local folder"),
-            Self::Disk { .. } => Some("check that the folder exists, is writable and has space"),
+            Self::Disk { source, .. } => Some(disk_hint(source.kind())),
             Self::Version { .. } => {
                 Some("use the version of keytrail that wrote the store, or import anew")
             }
@@ -98,13 +139,61 @@ impl StoreError {
             Self::Receipt { .. } => {
                 Some("the store was changed from outside; restore it or import anew")
             }
-            Self::Table { .. } | Self::Query { .. } | Self::Arrow(_) => None,
+            Self::Tree { .. } => Some(
+                "the tables were changed from outside or are damaged; nothing was removed, and \
+                 earlier versions can be read",
+            ),
+            Self::PinName { .. } => {
+                Some("take letters, digits, `-`, `_` and `.`, and a name that is not taken")
+            }
+            Self::NoPin { .. } => Some("`keytrail store status` lists the pins"),
+            Self::Pin { .. } => Some("remove it with `keytrail store unpin NAME`"),
+            Self::Rewrite { .. } | Self::Table { .. } | Self::Query { .. } | Self::Arrow(_) => None,
         }
+    }
+}
+
+impl StoreError {
+    /// The disk's refusal among the causes of an error.
+    pub(super) fn of_disk(error: &(dyn Error + 'static)) -> Option<Self> {
+        let mut cause = Some(error);
+        while let Some(found) = cause {
+            if let Some(DiskError { action, path, source }) = found.downcast_ref() {
+                let source = match source.raw_os_error() {
+                    Some(code) => io::Error::from_raw_os_error(code),
+                    None => source.kind().into(),
+                };
+                return Some(Self::Disk { action, path: path.display().to_string(), source });
+            }
+            cause = found.source();
+        }
+        None
+    }
+}
+
+/// What to do about a disk that refuses.
+fn disk_hint(kind: io::ErrorKind) -> &'static str {
+    use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    match kind {
+        StorageFull | QuotaExceeded => {
+            "the disk is full: free space and run the same again; what was committed stays, and \
+             nothing is half visible"
+        }
+        ReadOnlyFilesystem | PermissionDenied => {
+            "the folder cannot be written: check its owner, its mode and how its disk is mounted"
+        }
+        _ => "check that the folder exists, is writable and has space",
+    }
+}
+
+impl From<DiskError> for StoreError {
+    fn from(DiskError { action, path, source }: DiskError) -> Self {
+        Self::Disk { action, path: path.display().to_string(), source }
     }
 }
 
 impl From<DataFusionError> for StoreError {
     fn from(source: DataFusionError) -> Self {
-        Self::Query { source: Box::new(source) }
+        Self::of_disk(&source).unwrap_or_else(|| Self::Query { source: Box::new(source) })
     }
 }

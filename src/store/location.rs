@@ -1,12 +1,12 @@
 //! Where a store is.
 
 use std::fmt;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use url::Url;
 
 use super::StoreError;
+use super::disk::make_folder;
 
 /// The place of a store: a local folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,16 +35,12 @@ impl Location {
         }
     }
 
-    /// Creates the folder.
+    /// Creates the folder, durably.
     ///
     /// # Errors
     /// When that fails.
     pub fn prepare(&self) -> Result<(), StoreError> {
-        fs::create_dir_all(&self.folder).map_err(|source| StoreError::Disk {
-            action: "create the folder",
-            path: self.folder.display().to_string(),
-            source,
-        })
+        Ok(make_folder(&self.folder)?)
     }
 
     /// The folder of a table.

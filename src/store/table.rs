@@ -1,6 +1,7 @@
 //! Creating and opening the Delta tables.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use deltalake::kernel::engine::arrow_conversion::TryIntoKernel as _;
 use deltalake::kernel::{StructField, StructType};
@@ -8,6 +9,7 @@ use deltalake::operations::create::CreateBuilder;
 use deltalake::protocol::SaveMode;
 use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
 
+use super::disk::{Disk, make_folder};
 use super::{Location, StoreError};
 use crate::event::schema;
 
@@ -19,29 +21,35 @@ const VERSION_PROPERTY: &str = "keytrail.schemaVersion";
 const STATS: &str = "kind,ledger,leaf_index,event_id,time,collected_at,provider,account,action,\
                      category,key_id,hsm_id,reason";
 
-/// Wraps an error of a table.
+/// Wraps an error of a table; where the disk refused, it says so and names the path.
 pub(super) fn failed(
     action: &'static str,
     table: &str,
 ) -> impl FnOnce(DeltaTableError) -> StoreError {
     let table = table.to_owned();
-    move |source| StoreError::Table { action, table, source: Box::new(source) }
+    move |source| {
+        StoreError::of_disk(&source).unwrap_or_else(|| StoreError::Table {
+            action,
+            table,
+            source: Box::new(source),
+        })
+    }
+}
+
+/// A table that is not loaded yet.
+fn builder(location: &Location, name: &str) -> Result<DeltaTableBuilder, StoreError> {
+    let url = location.table_url(name)?;
+    let builder = DeltaTableBuilder::from_url(url.clone()).map_err(failed("open", name))?;
+    Ok(builder.with_storage_backend(Arc::new(Disk::default()), url))
 }
 
 /// Creates a table unless it exists.
 pub(super) async fn create(location: &Location, name: &str) -> Result<(), StoreError> {
-    let url = location.table_url(name)?;
-    let probe = DeltaTableBuilder::from_url(url.clone()).and_then(DeltaTableBuilder::build);
-    let probe = probe.map_err(failed("create", name))?;
+    let probe = builder(location, name)?.build().map_err(failed("create", name))?;
     if probe.verify_deltatable_existence().await.map_err(failed("open", name))? {
         return Ok(());
     }
-    let folder = location.table_folder(name);
-    std::fs::create_dir_all(&folder).map_err(|source| StoreError::Disk {
-        action: "create the folder",
-        path: folder.display().to_string(),
-        source,
-    })?;
+    make_folder(&location.table_folder(name).join("_delta_log"))?;
     let fields = columns(name)?;
     let mut properties = HashMap::from([
         (VERSION_PROPERTY.to_owned(), Some(schema::SCHEMA_VERSION.to_string())),
@@ -49,7 +57,7 @@ pub(super) async fn create(location: &Location, name: &str) -> Result<(), StoreE
         ("delta.appendOnly".to_owned(), Some("true".to_owned())),
     ]);
     let mut builder = CreateBuilder::new()
-        .with_location(url.as_str())
+        .with_log_store(probe.log_store())
         .with_table_name(name)
         .with_columns(fields)
         .with_save_mode(SaveMode::ErrorIfExists)
@@ -60,7 +68,7 @@ pub(super) async fn create(location: &Location, name: &str) -> Result<(), StoreE
         builder = builder.with_partition_columns(["event_day"]);
     }
     match builder.with_configuration(properties).await {
-        Ok(_) => super::commit::sync_log(location, name, 0),
+        Ok(_) => Ok(()),
         // Another process created it in between.
         Err(_) if probe.verify_deltatable_existence().await.unwrap_or(false) => Ok(()),
         Err(error) => Err(failed("create", name)(error)),
@@ -77,13 +85,19 @@ fn columns(name: &str) -> Result<Vec<StructField>, StoreError> {
     Ok(converted.fields().cloned().collect())
 }
 
-/// Opens a table at its newest version.
-pub(super) async fn open(location: &Location, name: &str) -> Result<DeltaTable, StoreError> {
+/// Opens a table at a version, or at its newest.
+pub(super) async fn open(
+    location: &Location,
+    name: &str,
+    version: Option<i64>,
+) -> Result<DeltaTable, StoreError> {
     if !location.table_folder(name).join("_delta_log").is_dir() {
         return Err(StoreError::Missing { location: location.to_string() });
     }
-    let url = location.table_url(name)?;
-    let builder = DeltaTableBuilder::from_url(url).map_err(failed("open", name))?;
+    let mut builder = builder(location, name)?;
+    if let Some(version) = version.and_then(|version| u64::try_from(version).ok()) {
+        builder = builder.with_version(version);
+    }
     let table = builder.load().await.map_err(failed("open", name))?;
     let snapshot = table.snapshot().map_err(failed("open", name))?;
     let found = snapshot.metadata().configuration().get(VERSION_PROPERTY).cloned();

@@ -93,6 +93,17 @@ fn exit_code_2_means_wrong_usage_or_configuration() {
         assert_eq!(run.stdout, "", "{arguments:?}");
     }
     Run::of(DEMO.judge(&bench, "check", &["--param", "nonsense"])).exits(2);
+    // What is wrong with the command is told whether there is a store or not.
+    for wrong in [
+        ["--param", "ROT-01.period=banana"],
+        ["--param", "ROT-01.perod=90d"],
+        ["--rule", "NO-SUCH-*"],
+        ["--people", "absent.csv"],
+    ] {
+        for command in ["check", "report"] {
+            bench.run(&[&[command, "--store", "absent"], &wrong[..]].concat()).exits(2);
+        }
+    }
     bench.file("keytrail.toml", "stoer = \"x\"\n");
     let run = bench.run(&["config", "show"]).exits(2);
     assert!(run.stderr.contains("keytrail.toml") && run.stderr.contains("stoer"), "{}", run.stderr);

@@ -147,3 +147,8 @@ pub(crate) fn trail_file(ids: std::ops::Range<u32>) -> String {
     let records: Vec<Value> = ids.map(|id| trail_record(id, "DisableKey", key)).collect();
     serde_json::json!({ "Records": records }).to_string()
 }
+
+/// A line straight to the descriptor: the test runner holds back what passing tests print.
+pub(crate) fn say(text: &str) {
+    drop(std::io::Write::write_all(&mut std::io::stderr(), format!("{text}\n").as_bytes()));
+}

@@ -58,6 +58,10 @@ fn a_gzip_file_that_breaks_off_keeps_what_came_before_and_says_where() {
     let [_, events, ..] = counts(&counted);
     assert!(events > 100 && events < 2000, "{counted}");
     assert_eq!(run.code, Some(4));
+    let problem = &counted["problems"][0];
+    assert_eq!(problem["file"], "cut.json.gz");
+    assert!(problem["message"].as_str().unwrap().contains("byte"), "{problem}");
+    assert!(problem["hint"].is_string(), "{problem}");
     assert!(run.stderr.contains("cut.json.gz"), "{}", run.stderr);
     bench.file("cut.json.gz", &whole);
     let (counted, run) = bench.import(&["cut.json.gz"]);
@@ -217,4 +221,15 @@ fn declared_coverage_is_written_down_for_what_was_met() {
         rows,
         json!([{ "ledger": "aws/111122223333", "kind": "aws.kms", "method": "declared" }])
     );
+}
+
+#[test]
+fn a_record_that_comes_again_with_other_content_is_counted_as_a_conflict() {
+    let bench = Bench::new();
+    bench.file("one.json", trail_record(1, "DisableKey", KEY).to_string());
+    bench.file("other.json", trail_record(1, "EnableKey", KEY).to_string());
+    let (counted, _) = bench.import(&["one.json"]);
+    assert_eq!((&counted["conflicts"], &counted["problems"]), (&json!(0), &json!([])));
+    let (counted, _) = bench.import(&["other.json"]);
+    assert_eq!((&counted["events"], &counted["conflicts"]), (&json!(1), &json!(1)), "{counted}");
 }

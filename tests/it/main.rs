@@ -8,14 +8,20 @@
 mod architecture;
 #[cfg(feature = "engine")]
 mod cli;
+#[cfg(all(feature = "engine", target_os = "linux"))]
+mod crash;
 #[cfg(feature = "engine")]
 mod demo;
 #[cfg(feature = "engine")]
 mod docs;
 #[cfg(feature = "engine")]
+mod fuzz;
+#[cfg(feature = "engine")]
 mod harness;
 #[cfg(feature = "engine")]
 mod import;
+#[cfg(feature = "engine")]
+mod maintain;
 mod normalize;
 #[cfg(feature = "engine")]
 mod peers;
@@ -26,4 +32,10 @@ mod report;
 #[cfg(feature = "engine")]
 mod rules;
 #[cfg(feature = "engine")]
+mod sandbox;
+#[cfg(all(feature = "engine", target_os = "linux"))]
+mod shim;
+#[cfg(feature = "engine")]
 mod store;
+#[cfg(feature = "engine")]
+mod whole;

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use super::harness::say;
+
 /// The browser.
 pub(crate) fn chromium() -> Option<PathBuf> {
     peer("chromium")
@@ -22,8 +24,6 @@ fn peer(name: &str) -> Option<PathBuf> {
         std::env::var_os("CI").is_none_or(|ci| ci != "true"),
         "{test} needs {name}: run `make peers`"
     );
-    // Straight to the descriptor: the test runner holds back what passing tests print.
-    let line = format!("SKIPPED {test}: needs {name}, run `make peers`\n");
-    drop(std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes()));
+    say(&format!("SKIPPED {test}: needs {name}, run `make peers`"));
     None
 }

@@ -9,7 +9,7 @@ use super::super::args::{Check, CheckFormat, SeverityArg, Undetermined};
 use super::super::console::{Console, Output};
 use super::super::failure::Failure;
 use crate::finding::{Assessment, RuleResult, Severity, Status};
-use crate::pipeline::check::{Checked, check};
+use crate::pipeline::check::{Checked, check, validate};
 use crate::report::{ReportData, assessment_json, csv};
 use crate::settings::Settings;
 
@@ -19,11 +19,13 @@ pub(super) async fn run(
     console: &Console,
 ) -> Result<Exit, Failure> {
     let fail_on = fail_on(args, settings)?;
-    let store = super::open(settings).await?;
     let job = super::job(&args.judging, settings);
+    validate(&job, Timestamp::now())?;
+    let store = super::open_judged(&args.judging, settings).await?;
     let spinner = console.spinner("judging the rules");
     let checked = check(&store, &job, Timestamp::now()).await?;
     drop(spinner);
+    warn(&checked, console);
     let mut out = Output::open(args.output.as_deref())?;
     let assessment = &checked.assessment;
     match args.format {
@@ -69,6 +71,15 @@ pub(super) fn exit(assessment: &Assessment, fail_on: Severity, unsure: Undetermi
         Exit::Findings
     } else {
         Exit::Clean
+    }
+}
+
+/// Names the shipped rules and views that the user's own stand in for: every verdict may rest on
+/// them.
+pub(super) fn warn(checked: &Checked, console: &Console) {
+    if !checked.replaced.is_empty() {
+        let names = checked.replaced.join(", ");
+        console.warn(&format!("your own files stand in for what is shipped: {names}"));
     }
 }
 

@@ -10,7 +10,7 @@ use super::super::Exit;
 use super::super::args::{Import, Plain};
 use super::super::console::{Console, data};
 use super::super::failure::Failure;
-use crate::pipeline::import::{Import as Job, Imported, import};
+use crate::pipeline::import::{Import as Job, Imported, Problem, import};
 use crate::provider::file::Origin;
 use crate::settings::Settings;
 use crate::store::{Location, Store};
@@ -33,6 +33,16 @@ struct ImportedJson<'a> {
     proofs: u64,
     bytes_read: u64,
     elapsed_ms: u64,
+    conflicts: u64,
+    problems: Vec<ProblemJson<'a>>,
+}
+
+/// Something wrong with a file.
+#[derive(Serialize)]
+struct ProblemJson<'a> {
+    file: &'a str,
+    message: &'a str,
+    hint: Option<&'a str>,
 }
 
 pub(super) async fn run(
@@ -122,8 +132,15 @@ fn json(imported: &Imported, elapsed_ms: u64) -> Result<String, Failure> {
         proofs: imported.proofs,
         bytes_read: imported.bytes_read,
         elapsed_ms,
+        conflicts: imported.conflicts,
+        problems: imported.problems.iter().map(problem_json).collect(),
     };
     Ok(format!("{}\n", serde_json::to_string_pretty(&result).map_err(Failure::job)?))
+}
+
+fn problem_json(problem: &Problem) -> ProblemJson<'_> {
+    let Problem { file, message, hint } = problem;
+    ProblemJson { file, message, hint: hint.as_deref() }
 }
 
 fn human(imported: &Imported, settings: &Settings, elapsed_ms: u64) -> String {

@@ -8,8 +8,8 @@ use super::super::Exit;
 use super::super::args::{Report, ReportFormat};
 use super::super::console::{Console, Output};
 use super::super::failure::Failure;
-use super::check::summary;
-use crate::pipeline::check::check;
+use super::check::{summary, warn};
+use crate::pipeline::check::{check, validate};
 use crate::pipeline::report::report_data;
 use crate::report::{Format, write};
 use crate::settings::Settings;
@@ -19,13 +19,20 @@ pub(super) async fn run(
     settings: &Settings,
     console: &Console,
 ) -> Result<Exit, Failure> {
-    let store = super::open(settings).await?;
     let job = super::job(&args.judging, settings);
+    let now = Timestamp::now();
+    validate(&job, now)?;
+    let store = super::open_judged(&args.judging, settings).await?;
+    // Pinned first: what the report is made from cannot go while it is made.
+    if let Some(name) = &args.pin {
+        store.pin(name, now)?;
+    }
     let spinner = console.spinner("judging the rules and gathering the report");
-    let checked = check(&store, &job, Timestamp::now()).await?;
+    let checked = check(&store, &job, now).await?;
     let title = args.title.as_deref().unwrap_or(&settings.title.value);
     let data = report_data(&checked, title).await?;
     drop(spinner);
+    warn(&checked, console);
     let mut out = Output::open(args.output.as_deref())?;
     write(format(args), &data, &mut out)?;
     out.finish()?;

@@ -232,3 +232,47 @@ async fn an_answer_without_rows_still_has_its_columns() {
     assert_eq!((batches.len(), batches[0].num_columns(), batches[0].num_rows()), (1, 2, 0));
     assert!(matches!(open().query("SELECT x").await, Err(RuleError::Query(_))));
 }
+
+#[tokio::test]
+async fn what_doubles_with_every_few_words_is_refused_before_it_runs() {
+    let session = open();
+    let with = |parts: usize, body: &str| {
+        let parts: Vec<String> = (1..=parts)
+            .map(|n| format!("a{n} AS ({})", body.replace('@', &format!("a{}", n - 1))))
+            .collect();
+        format!("WITH a0 AS (SELECT key_id AS s FROM keys), {}", parts.join(", "))
+    };
+    let copies: Vec<String> = (0..20).map(|n| format!("s AS c{n}")).collect();
+    let copies = copies.join(", ");
+    let list = format!("make_array({})", vec!["1"; 500].join(","));
+    for sql in [
+        with(10, "SELECT s || s AS s FROM @") + " SELECT s FROM a10",
+        with(10, "SELECT concat(s, s) AS s FROM @") + " SELECT s FROM a10",
+        with(10, "SELECT make_array(s, s) AS s FROM @") + " SELECT 1 FROM a10",
+        with(10, "SELECT named_struct('a', s, 'b', s) AS s FROM @") + " SELECT 1 FROM a10",
+        with(10, "SELECT CASE WHEN true THEN s || s END AS s FROM @") + " SELECT s FROM a10",
+        with(12, "SELECT x.s FROM @ x JOIN @ y ON x.s = y.s") + " SELECT s FROM a12",
+        with(5, "SELECT replace(s, 'x', s || s) AS s FROM @") + " SELECT s FROM a5",
+        with(10, "SELECT (SELECT max(s || s) FROM @) AS s FROM @") + " SELECT s FROM a10",
+        format!("SELECT {} FROM keys", vec!["key_id"; 600].join(" || ")),
+        format!("SELECT {} FROM (SELECT '{}' AS s FROM keys) t", copies, "x".repeat(20_000)),
+        format!("SELECT unnest(a), b FROM (SELECT {list} AS a, {list} AS b) t"),
+    ] {
+        let error = refusal(&session, &sql).await;
+        assert_eq!(error.reason, "limit_exceeded", "{sql}: {error}");
+    }
+    // As much as a rule may need.
+    for sql in [
+        format!("SELECT concat({}) FROM keys", vec!["key_id, 'text'"; 40].join(", ")),
+        format!("SELECT key_id FROM keys WHERE {}", vec!["key_id = 'x'"; 900].join(" OR ")),
+        format!("SELECT key_id IN ({}) FROM keys", vec!["'x'"; 3000].join(", ")),
+        format!(
+            "SELECT make_array({})",
+            vec!["'arn:aws:iam::111122223333:role/x'"; 300].join(", ")
+        ),
+        with(5, "SELECT s || 'x' AS s FROM @")
+            + " SELECT a.s || b.s FROM a5 a JOIN a5 b ON a.s = b.s",
+    ] {
+        session.query_with(&sql, &Params::new()).await.expect(&sql);
+    }
+}
