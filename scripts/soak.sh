@@ -118,3 +118,9 @@ fi
 
 section "kills, concurrent writers and long runs"
 KEYTRAIL_SOAK=1 cargo test --locked --test it -- --nocapture crash
+
+section "what a store costs as it grows, and what maintenance gives back"
+nice cargo build --locked --release --quiet
+program=${CARGO_TARGET_DIR:-target}/release/keytrail
+python3 benches/curve.py "$program" "${CARGO_TARGET_DIR:-target}/curve" "${CURVE_EVENTS:-10000000}"
+KEYTRAIL=$program scripts/many-commits.sh

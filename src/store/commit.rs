@@ -33,8 +33,17 @@ pub(super) async fn journal(
     rows: &[&JournalRow],
     sizes: &BTreeMap<String, i64>,
 ) -> Result<Option<i64>, StoreError> {
-    let batch = journal_batch(rows)?;
-    let adds = write(&store.location, &store.journal, "journal", batch).await?;
+    // Day by day: a writer of many partitions at once would hold buffers for each, and size their
+    // Bloom filters for all.
+    let mut days: BTreeMap<i32, Vec<&JournalRow>> = BTreeMap::new();
+    for row in rows {
+        days.entry(row.day()).or_default().push(row);
+    }
+    let mut adds = Vec::new();
+    for rows in days.values() {
+        let batch = journal_batch(rows)?;
+        adds.extend(write(&store.location, &store.journal, "journal", batch).await?);
+    }
     let transactions = sizes.iter().map(|(ledger, size)| Transaction::new(ledger, *size)).collect();
     let properties = CommitProperties::default()
         .with_application_transactions(transactions)
