@@ -9,6 +9,7 @@ pub mod finding;
 pub mod ledger;
 pub mod provider;
 pub mod report;
+pub mod secret;
 
 #[cfg(feature = "engine")]
 pub mod cli;

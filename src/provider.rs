@@ -9,10 +9,14 @@ pub mod azure;
 pub mod cn;
 pub mod file;
 pub mod gcp;
+#[cfg(feature = "collect")]
+pub mod http;
 pub mod inventory;
 mod json;
 mod node;
 mod normalize;
+#[cfg(feature = "collect")]
+pub mod source;
 
 pub use json::Json;
 pub use normalize::{Context, Mapped, Reason, Reject, inventory_rows, key_hint, normalize};
