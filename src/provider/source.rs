@@ -5,16 +5,42 @@
 //! its cursor and coverage at once, so that a crash between two batches loses and doubles nothing.
 
 use std::error::Error;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
+use secrecy::SecretString;
 use serde_json::Value;
 
 use super::Context;
+use super::http::{Client, Counts, Quotas};
 use super::inventory::{Inventory, InventoryContext, InventoryKind};
 use crate::event::{Format, Provider};
 use crate::finding::Coverage;
+use crate::secret::SecretRef;
+
+/// Reads the secret behind a reference.
+pub type ReadSecret = Arc<dyn Fn(&SecretRef) -> io::Result<SecretString> + Send + Sync>;
+
+/// What the sources of one run share.
+#[derive(Clone)]
+pub struct Tools {
+    /// Sends calls; each source takes a [`Client::fresh`] one, to be counted for itself.
+    pub client: Client,
+    /// The quotas that they draw on.
+    pub quotas: Quotas,
+    /// Where secrets come from.
+    pub secrets: ReadSecret,
+}
+
+impl fmt::Debug for Tools {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tools")
+    }
+}
 
 /// A configured place to read from.
 #[async_trait]
@@ -25,6 +51,9 @@ pub trait Source: Send {
 
     /// Whose it is.
     fn provider(&self) -> Provider;
+
+    /// What it asked of the provider so far.
+    fn counts(&self) -> Arc<Counts>;
 
     /// Tells the source where it stood and what is wanted; once, before the first [`Self::next`].
     fn start(&mut self, history: &History, window: Window);
