@@ -1,6 +1,8 @@
 //! The jobs of the program, each told from start to finish.
 
 pub mod check;
+#[cfg(feature = "collect")]
+pub mod collect;
 pub mod demo;
 pub mod docs;
 mod facts;

@@ -23,6 +23,7 @@ use crate::provider::file::{FileError, Limits, Origin, find};
 use crate::store::{Appended, Page, Receipt, Store, StoreError};
 
 pub use kind::{Scope, ScopeError};
+pub(super) use reader::{Fetched, Yield, read_fetched};
 
 /// What to import, and what is known about it.
 #[derive(Debug, Clone, Default)]

@@ -10,7 +10,7 @@ mod split;
 mod text;
 
 pub use classify::{Class, Glance, Item, classify, glance};
-pub use open::{FileError, Input, find, open};
+pub use open::{FileError, Input, find, open, unpack};
 pub use origin::Origin;
 pub use outline::Outline;
 pub use piece::{Piece, Place, Split, SplitError, Wrapper};

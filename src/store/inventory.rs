@@ -36,9 +36,14 @@ impl Snapshot {
         sha256_hex(format!("{}\n{captured}\n{}", self.digest, subjects.join("\n")).as_bytes())
     }
 
+    /// What it says, whenever it was captured: the same document for the same subject has the same.
+    pub fn statement(&self) -> String {
+        Self { captured_at: None, ..self.clone() }.id()
+    }
+
     pub(super) fn content(&self) -> Value {
         json!({
-            "source": self.source, "digest": self.digest,
+            "source": self.source, "digest": self.digest, "statement": self.statement(),
             "captured_at": self.captured_at.map(|time| time.to_string()),
             "rows": self.inventory.len(),
         })

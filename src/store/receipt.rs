@@ -22,6 +22,23 @@ pub enum Receipt {
     },
     /// A stretch of a ledger that is proven read, or declared to be.
     Coverage(Coverage),
+    /// Where reading of a configured source stands, or what it saw: kept with what was read.
+    Cursor {
+        /// The source's name.
+        source: String,
+        /// Counts the source's cursors, from 1.
+        number: u64,
+        /// The source's own JSON.
+        cursor: Value,
+    },
+    /// One run over a configured source: when, how it ended, what it asked. Together they are the
+    /// ledger of polls.
+    Poll {
+        /// The source's name.
+        source: String,
+        /// A JSON object.
+        content: Value,
+    },
     /// A proof file of a provider, kept as it is.
     Proof {
         /// Where it was read from.
@@ -37,8 +54,11 @@ impl Receipt {
     /// The row's id. Coverage and proofs have the id of their content, so that they are kept once.
     pub(super) fn id(&self, collected_at: Timestamp) -> String {
         match self {
-            Self::Source { source, content } => {
+            Self::Source { source, content } | Self::Poll { source, content } => {
                 sha256_hex(format!("{collected_at}\n{source}\n{content}").as_bytes())
+            }
+            Self::Cursor { source, number, cursor } => {
+                sha256_hex(format!("{source}\n{number}\n{cursor}").as_bytes())
             }
             Self::Coverage(coverage) => sha256_hex(coverage_json(coverage).to_string().as_bytes()),
             Self::Proof { raw, .. } => sha256_hex(raw.as_bytes()),
@@ -49,6 +69,13 @@ impl Receipt {
         let (ledger, source, reason, content, raw) = match self {
             Self::Source { source, content } => {
                 ("receipts", source.clone(), "source", content.clone(), None)
+            }
+            Self::Cursor { source, number, cursor } => {
+                let content = json!({"number": number, "cursor": cursor});
+                ("receipts", source.clone(), "cursor", content, None)
+            }
+            Self::Poll { source, content } => {
+                ("receipts", source.clone(), "poll", content.clone(), None)
             }
             Self::Coverage(coverage) => {
                 let ledger = coverage.ledger.as_str();

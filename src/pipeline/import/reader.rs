@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::{Import, Imported, Problem, Scope, Unrecognised};
 use crate::event::{Format, sha256_hex};
 use crate::provider::file::{Class, Glance, Input, Item, Piece, Split, SplitError, Wrapper};
-use crate::provider::file::{classify, glance, open, split};
+use crate::provider::file::{classify, glance, open, split, unpack};
 use crate::provider::inventory::{InventoryContext, InventoryKind};
 use crate::provider::{Context, Mapped, Reason, Reject, inventory_rows, key_hint, normalize};
 use crate::store::{Page, PendingEvent, Quarantined, Receipt, Snapshot};
@@ -21,7 +21,7 @@ const PART_BYTES: usize = 2 << 20;
 const QUARANTINE_BYTES: usize = 64 << 10;
 
 /// What reading a file gives, in order.
-pub(super) enum Yield {
+pub(in crate::pipeline) enum Yield {
     /// Some of what is in it, and its size in bytes.
     Part(Page, usize),
     /// It was read; the counts of it lack what only the store knows.
@@ -29,24 +29,71 @@ pub(super) enum Yield {
 }
 
 /// Takes what is read; whether to go on.
-pub(super) type Take<'a> = &'a dyn Fn(Yield) -> bool;
+pub(in crate::pipeline) type Take<'a> = &'a dyn Fn(Yield) -> bool;
 
 /// Reads a file. `bytes` grows by what was taken from the disk.
 pub(super) fn read(job: &Import, input: &Input, bytes: &Arc<AtomicU64>, take: Take<'_>) {
-    let mut reader = Reader {
-        job,
-        take,
-        part: Page::default(),
-        part_bytes: 0,
-        met: BTreeSet::new(),
-        imported: Imported::default(),
-        open: true,
-    };
+    let mut reader = Reader::new(job, take);
     reader.file(input, bytes);
-    reader.flush();
-    if reader.open {
-        take(Yield::Done(reader.imported, reader.met));
+    reader.finish();
+}
+
+/// Something that was fetched and not found in a file.
+pub(in crate::pipeline) enum Fetched<'a> {
+    /// A record of a known format.
+    Record {
+        /// Its format.
+        format: Format,
+        /// Its bytes.
+        raw: String,
+        /// How it came.
+        transport: &'static str,
+    },
+    /// An object that is cut as a file is, gzip or not.
+    Object(&'a [u8]),
+    /// An inventory document.
+    Document(InventoryKind, &'a serde_json::Value, InventoryContext),
+}
+
+/// Translates what was fetched from `source`, just as if it stood in a file of that name.
+pub(in crate::pipeline) fn read_fetched(
+    job: &Import,
+    (source, context): (&Arc<str>, Context),
+    fetched: Fetched<'_>,
+    take: Take<'_>,
+) {
+    let mut reader = Reader::new(job, take);
+    let inventory = match &fetched {
+        Fetched::Document(_, _, context) => context.clone(),
+        _ => InventoryContext::default(),
+    };
+    let mut file = FileState {
+        source: Arc::clone(source),
+        named: false,
+        context: Arc::new(context),
+        inventory,
+        recognised: true,
+        doubtful: Vec::new(),
+    };
+    match fetched {
+        Fetched::Record { format, raw, transport } => {
+            let context = Arc::clone(&file.context);
+            let found = Found { format, raw: raw.into(), transport, context: &context };
+            reader.record(found, &String::new, &file);
+        }
+        Fetched::Document(kind, value, _) => {
+            reader.inventory(kind, value, &value.to_string(), &file);
+        }
+        Fetched::Object(bytes) => {
+            file.recognised = false;
+            reader.imported.files += 1;
+            match unpack(bytes, job.limits.file_bytes) {
+                Ok(bytes) => reader.bytes(bytes, file),
+                Err(error) => reader.problem(source, error.to_string(), None),
+            }
+        }
     }
+    reader.finish();
 }
 
 struct Reader<'a> {
@@ -114,12 +161,34 @@ struct Doubt<'a> {
     format: Option<Format>,
 }
 
+impl<'a> Reader<'a> {
+    fn new(job: &'a Import, take: Take<'a>) -> Self {
+        Self {
+            job,
+            take,
+            part: Page::default(),
+            part_bytes: 0,
+            met: BTreeSet::new(),
+            imported: Imported::default(),
+            open: true,
+        }
+    }
+
+    /// Hands on what is left, and the counts.
+    fn finish(mut self) {
+        self.flush();
+        if self.open {
+            (self.take)(Yield::Done(self.imported, self.met));
+        }
+    }
+}
+
 impl Reader<'_> {
     fn file(&mut self, input: &Input, read: &Arc<AtomicU64>) {
         self.imported.files += 1;
         let source = input.name();
         let job = self.job;
-        let mut file = FileState {
+        let file = FileState {
             named: input.is_named(),
             context: Arc::new(job.origin.context(&source)),
             inventory: InventoryContext {
@@ -135,20 +204,21 @@ impl Reader<'_> {
         let count = move |bytes| {
             counter.fetch_add(bytes, Ordering::Relaxed);
         };
-        let outcome = match open(input, job.limits.file_bytes, count) {
-            Ok(bytes) => {
-                let mut bytes = Counted { inner: bytes, count: 0 };
-                let outcome =
-                    split(&mut bytes, &job.limits, &mut |piece| self.piece(piece, &mut file));
-                self.imported.bytes_read += bytes.count;
-                outcome
-            }
+        match open(input, job.limits.file_bytes, count) {
+            Ok(bytes) => self.bytes(bytes, file),
             Err(error) => {
                 let message = format!("{error}: {}", error.source);
                 self.problem(&file.source, message, None);
-                return;
             }
-        };
+        }
+    }
+
+    /// Cuts and translates the bytes of a file.
+    fn bytes(&mut self, bytes: impl BufRead, mut file: FileState) {
+        let mut bytes = Counted { inner: bytes, count: 0 };
+        let limits = self.job.limits;
+        let outcome = split(&mut bytes, &limits, &mut |piece| self.piece(piece, &mut file));
+        self.imported.bytes_read += bytes.count;
         self.end(file, &outcome);
     }
 

@@ -132,8 +132,17 @@ pub fn open(
             Box::new(File::open(path).map_err(|source| failed(path, source))?)
         }
     };
-    let mut reader = BufReader::with_capacity(256 << 10, Heard { inner: raw, count });
-    let head = reader.fill_buf().map_err(|source| FileError { path: input.name(), source })?;
+    unpack(Heard { inner: raw, count }, limit)
+        .map_err(|source| FileError { path: input.name(), source })
+}
+
+/// Unpacks bytes if they are gzip, as [`open`] does.
+///
+/// # Errors
+/// When they cannot be read at all.
+pub fn unpack<'a>(raw: impl Read + 'a, limit: u64) -> io::Result<Box<dyn BufRead + 'a>> {
+    let mut reader = BufReader::with_capacity(256 << 10, raw);
+    let head = reader.fill_buf()?;
     if head.starts_with(&[0x1f, 0x8b]) {
         let unpacked = Capped { inner: MultiGzDecoder::new(reader), left: limit };
         Ok(Box::new(BufReader::with_capacity(256 << 10, unpacked)))
