@@ -6,6 +6,8 @@ mod console;
 mod env;
 mod exit;
 mod failure;
+#[cfg(feature = "collect")]
+mod secrets;
 
 pub use exit::Exit;
 

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::pipeline::check::Scope;
+#[cfg(feature = "collect")]
+use crate::pipeline::collect::{SourceConfig, SourceConfigError};
 
 /// The name of the configuration file.
 pub const FILE_NAME: &str = "keytrail.toml";
@@ -32,6 +34,9 @@ struct File {
     scope: ScopeFile,
     #[serde(default)]
     params: BTreeMap<String, String>,
+    #[cfg(feature = "collect")]
+    #[serde(default)]
+    source: Vec<serde_json::Map<String, serde_json::Value>>,
 }
 
 /// `[scope]`: what is in; everything where a list is absent.
@@ -95,6 +100,9 @@ pub struct Settings {
     pub scope: Scope,
     /// Parameters of rules: `RULE.param` → value.
     pub params: BTreeMap<String, String>,
+    /// Where to collect from.
+    #[cfg(feature = "collect")]
+    pub sources: Vec<SourceConfig>,
 }
 
 /// A configuration that cannot be used.
@@ -118,6 +126,16 @@ pub enum SettingsError {
         #[source]
         source: Box<toml::de::Error>,
     },
+    /// A source is not as it must be.
+    #[cfg(feature = "collect")]
+    #[error("the configuration {path} is wrong")]
+    Source {
+        /// Which.
+        path: String,
+        /// Which section, and what is wrong with it.
+        #[source]
+        source: SourceConfigError,
+    },
 }
 
 impl SettingsError {
@@ -125,6 +143,8 @@ impl SettingsError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Read { .. } => "give an existing file, or run with --no-config",
+            #[cfg(feature = "collect")]
+            Self::Source { .. } => "docs/sources.md shows a section for each type of source",
             Self::Parse { .. } => {
                 "docs/config.md lists the keys; `keytrail config show` prints those in force"
             }
@@ -161,6 +181,9 @@ impl Settings {
                 from_file(file.store.map(|store| beside_text(&base, store)), DEFAULT_STORE)
             }
         };
+        #[cfg(feature = "collect")]
+        let sources = SourceConfig::read_all(&file.source)
+            .map_err(|source| SettingsError::Source { path: origin.clone(), source })?;
         let ScopeFile { accounts, projects, subscriptions, keys } = file.scope;
         Ok(Self {
             store,
@@ -172,6 +195,8 @@ impl Settings {
             fail_on: from_file(file.fail_on, "low"),
             scope: Scope { accounts, projects, subscriptions, keys },
             params: file.params,
+            #[cfg(feature = "collect")]
+            sources,
             file: path,
         })
     }

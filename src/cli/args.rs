@@ -69,6 +69,13 @@ pub(super) enum Command {
     Demo(Demo),
     /// Import exported log files and recorded inventory
     Import(Import),
+    /// Collect events, inventory and proofs from the configured sources
+    #[cfg(feature = "collect")]
+    Collect(Collect),
+    /// List the configured sources and how they stand
+    #[cfg(feature = "collect")]
+    #[command(subcommand)]
+    Sources(Sources),
     /// Judge the rules over the store
     Check(Check),
     /// Write a report
@@ -151,6 +158,50 @@ pub(super) struct Import {
     /// How to print the result
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     pub(super) format: Plain,
+}
+
+#[cfg(feature = "collect")]
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  keytrail collect
+  keytrail collect --source prod-trail --since 2026-09-01 --stats")]
+pub(super) struct Collect {
+    /// Collect from this source alone; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub(super) source: Vec<String>,
+    /// From when [default: where each source stood]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(super) since: Option<Timestamp>,
+    /// Until when, exclusive [default: now]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(super) until: Option<Timestamp>,
+    /// How many sources are read at once
+    #[arg(long, value_name = "NUMBER", default_value_t = 8)]
+    pub(super) parallel: usize,
+    /// Say what was asked of the providers
+    #[arg(long)]
+    pub(super) stats: bool,
+    /// How to print the result
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    pub(super) format: Plain,
+}
+
+#[cfg(feature = "collect")]
+#[derive(Debug, Subcommand)]
+pub(super) enum Sources {
+    /// List the configured sources
+    List {
+        /// How to print it
+        #[arg(long, value_name = "FORMAT", default_value = "human")]
+        format: Plain,
+    },
+    /// Show how far each source was read, when, and what is covered
+    Status {
+        /// How to print it
+        #[arg(long, value_name = "FORMAT", default_value = "human")]
+        format: Plain,
+    },
 }
 
 /// `human` or `json`.

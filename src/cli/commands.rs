@@ -1,6 +1,8 @@
 //! The commands, one file each.
 
 mod check;
+#[cfg(feature = "collect")]
+mod collect;
 mod config;
 mod demo;
 mod docs;
@@ -9,7 +11,12 @@ mod query;
 mod report;
 mod rules;
 mod shell;
+#[cfg(feature = "collect")]
+mod sources;
 mod store;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Exit;
 use super::args::{Cli, Command, Judging};
@@ -26,6 +33,10 @@ pub(super) async fn run(cli: &Cli, console: &Console) -> Result<Exit, Failure> {
     match &cli.command {
         Command::Demo(args) => demo::run(args, console).await,
         Command::Import(args) => import::run(args, &settings(cli)?, console).await,
+        #[cfg(feature = "collect")]
+        Command::Collect(args) => collect::run(args, &settings(cli)?, console).await,
+        #[cfg(feature = "collect")]
+        Command::Sources(args) => sources::run(args, &settings(cli)?).await,
         Command::Check(args) => check::run(args, &settings(cli)?, console).await,
         Command::Report(args) => report::run(args, &settings(cli)?, console).await,
         Command::Query(args) => query::run(args, &settings(cli)?).await,
@@ -47,6 +58,18 @@ fn settings(cli: &Cli) -> Result<Settings, Failure> {
         folder: env::folder(),
     };
     Ok(Settings::load(&given)?)
+}
+
+/// A flag that Ctrl-C raises: the page being committed is finished first.
+fn interrupt() -> Arc<AtomicBool> {
+    let stopped = Arc::new(AtomicBool::new(false));
+    let raised = Arc::clone(&stopped);
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            raised.store(true, Ordering::Relaxed);
+        }
+    });
+    stopped
 }
 
 /// Opens the store that the settings name.

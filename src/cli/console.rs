@@ -1,17 +1,23 @@
 //! The console: the one place that prints. Data goes to standard output, everything else to
 //! standard error.
 
+#[cfg(feature = "collect")]
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+#[cfg(feature = "collect")]
+use indicatif::MultiProgress;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 
 use super::args::{Cli, When};
 use super::failure::Failure;
 use super::{Exit, env};
+#[cfg(feature = "collect")]
+use crate::pipeline::collect::{Ending, Progress as Sources};
 use crate::pipeline::import::Progress;
 use crate::store::Step;
 
@@ -110,6 +116,38 @@ impl Console {
                 progress.records,
                 progress.events / seconds
             ));
+        }
+    }
+
+    /// A line for each source, with pages, events and the time reached.
+    #[cfg(feature = "collect")]
+    pub(super) fn source_lines(&self) -> impl FnMut(&Sources) + Send + use<> {
+        let target =
+            if self.progress { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let lines = MultiProgress::with_draw_target(target);
+        let mut bars = BTreeMap::<String, ProgressBar>::new();
+        move |sources: &Sources| {
+            let width = sources.keys().map(String::len).max().unwrap_or(0);
+            for (name, polled) in sources {
+                let bar = bars.entry(name.clone()).or_insert_with(|| {
+                    let bar =
+                        lines.add(ProgressBar::new_spinner().with_finish(ProgressFinish::AndClear));
+                    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
+                        bar.set_style(style);
+                    }
+                    bar.enable_steady_tick(Duration::from_millis(200));
+                    bar
+                });
+                let reached = polled.reached.map_or_else(String::new, |t| format!(", at {t}"));
+                bar.set_message(format!(
+                    "{name:width$}  {} pages, {} events{reached}",
+                    polled.batches,
+                    polled.events + polled.duplicates,
+                ));
+                if polled.ending != Ending::Running && !bar.is_finished() {
+                    bar.finish();
+                }
+            }
         }
     }
 

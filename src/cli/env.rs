@@ -14,6 +14,12 @@ fn read(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
+/// A variable that the configuration refers to.
+#[cfg(feature = "collect")]
+pub(super) fn variable(name: &str) -> Option<String> {
+    read(name)
+}
+
 /// The store named in the environment.
 pub(super) fn store() -> Option<String> {
     read(STORE)

@@ -5,7 +5,9 @@
 //! that is killed at any moment loses and doubles nothing. A source that fails stops no other.
 
 mod batch;
+mod config;
 mod run;
+mod status;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,7 +21,9 @@ use crate::provider::source::{Batch, Source, SourceError, Window};
 use crate::store::{Page, Receipt, Store, StoreError};
 
 use batch::Books;
+pub use config::{SOURCE_TYPES, SourceConfig, SourceConfigError, build, tools};
 pub use run::{Ending, Polled};
+pub use status::{Standing, standings};
 
 /// Inventory that says what was said less than this long ago is not stored again.
 const REPEAT_INVENTORY: SignedDuration = SignedDuration::from_hours(24);
@@ -61,6 +65,11 @@ pub struct Collected {
 }
 
 impl Collected {
+    /// Events that are new.
+    pub fn events(&self) -> u64 {
+        self.sources.values().map(|polled| polled.events).sum()
+    }
+
     /// Whether something was left out: the exit code says so.
     pub fn is_partial(&self) -> bool {
         self.sources.values().any(|polled| polled.error.is_some() || polled.quarantined > 0)

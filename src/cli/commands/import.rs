@@ -1,7 +1,6 @@
 //! `keytrail import`.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -51,7 +50,7 @@ pub(super) async fn run(
     console: &Console,
 ) -> Result<Exit, Failure> {
     let began = std::time::Instant::now();
-    let stopped = interrupt();
+    let stopped = super::interrupt();
     let job = Job {
         paths: args.paths.clone(),
         origin: Origin {
@@ -81,18 +80,6 @@ pub(super) async fn run(
         Plain::Human => data(&human(&imported, settings, elapsed_ms))?,
     }
     Ok(if imported.is_partial() { Exit::Partial } else { Exit::Clean })
-}
-
-/// A flag that Ctrl-C raises: the page being committed is finished first.
-fn interrupt() -> Arc<AtomicBool> {
-    let stopped = Arc::new(AtomicBool::new(false));
-    let raised = Arc::clone(&stopped);
-    tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            raised.store(true, Ordering::Relaxed);
-        }
-    });
-    stopped
 }
 
 /// Names the files that were left out or broke off; those named on the command line always.

@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use jiff::Timestamp;
 
 use super::run::Polled;
+use super::status::scope;
 use crate::event::sha256_hex;
 use crate::pipeline::import::{Fetched, Import, Imported, Yield, read_fetched};
 use crate::provider::Context;
@@ -48,6 +49,8 @@ impl Books {
     ) -> Result<(), StoreError> {
         let Batch { items, coverage, cursor, reached, notes } = batch;
         let source: Arc<str> = name.into();
+        let covers: Vec<String> = coverage.iter().map(scope).collect();
+        let began = coverage.iter().map(|row| row.period.from).min();
         let mut pages =
             Pages { books: self, pages: vec![Page::default()], done: Imported::default() };
         for item in items {
@@ -66,13 +69,14 @@ impl Books {
             polled.events += appended.events;
             polled.duplicates += appended.duplicates;
         }
+        polled.covers.extend(covers);
         polled.batches += 1;
         polled.records += done.records;
         polled.irrelevant += done.irrelevant;
         polled.quarantined += done.quarantined;
         polled.inventory += done.inventory;
         polled.proofs += done.proofs;
-        polled.reached = polled.reached.max(reached);
+        polled.reach(began, reached);
         polled.notes.extend(notes);
         for problem in done.problems {
             let message = format!("{}: {}", problem.file, problem.message);

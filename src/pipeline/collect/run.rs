@@ -1,24 +1,26 @@
 //! What one run over one source did.
 
+use std::collections::BTreeSet;
 use std::error::Error as _;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::event::Provider;
+use crate::event::{Provider, words};
 use crate::provider::http::Counts;
 use crate::provider::source::{Note, Source, SourceError, Window};
 
-/// How a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
-    /// It has not.
-    Running,
-    /// The window was read.
-    Done,
-    /// It failed.
-    Failed,
+words! {
+    /// How a run ended.
+    Ending {
+        /// It has not, or it was interrupted.
+        Running = "interrupted",
+        /// The window was read.
+        Done = "done",
+        /// It failed.
+        Failed = "failed",
+    }
 }
 
 /// What one run over one source did so far.
@@ -32,6 +34,8 @@ pub struct Polled {
     pub batches: u64,
     /// Records read.
     pub records: u64,
+    /// Where in time the first batch began.
+    began: Option<Timestamp>,
     /// Events that are new.
     pub events: u64,
     /// Events that were known.
@@ -50,6 +54,8 @@ pub struct Polled {
     pub notes: Vec<Note>,
     /// Why it failed, with causes and hint.
     pub error: Option<(String, String)>,
+    /// The logs that it covers a stretch of.
+    pub(super) covers: BTreeSet<String>,
     counts: Arc<Counts>,
 }
 
@@ -61,6 +67,7 @@ impl Polled {
             ending: Ending::Running,
             batches: 0,
             records: 0,
+            began: None,
             events: 0,
             duplicates: 0,
             irrelevant: 0,
@@ -70,6 +77,7 @@ impl Polled {
             reached: None,
             notes: Vec::new(),
             error: None,
+            covers: BTreeSet::new(),
             counts: source.counts(),
         }
     }
@@ -81,6 +89,7 @@ impl Polled {
             ending: Ending::Failed,
             batches: 0,
             records: 0,
+            began: None,
             events: 0,
             duplicates: 0,
             irrelevant: 0,
@@ -90,6 +99,7 @@ impl Polled {
             reached: None,
             notes: Vec::new(),
             error: Some(told(error)),
+            covers: BTreeSet::new(),
             counts: Arc::default(),
         }
     }
@@ -99,6 +109,18 @@ impl Polled {
         &self.counts
     }
 
+    /// How many days of log were read, where the source goes through time.
+    pub fn days(&self) -> Option<f64> {
+        let stretch = self.reached?.duration_since(self.began?);
+        Some(stretch.as_secs_f64() / 86_400.0)
+    }
+
+    /// Notes where a batch ended in time, and where the first one began.
+    pub(super) fn reach(&mut self, began: Option<Timestamp>, reached: Option<Timestamp>) {
+        self.began = self.began.or(began).or(reached);
+        self.reached = self.reached.max(reached);
+    }
+
     pub(super) fn end(&mut self, error: Option<&SourceError>) {
         self.ending = if error.is_some() { Ending::Failed } else { Ending::Done };
         self.error = error.map(told);
@@ -106,18 +128,14 @@ impl Polled {
 
     /// What the ledger of polls keeps.
     pub(super) fn receipt(&self, window: Window) -> Value {
-        let ending = match self.ending {
-            Ending::Done => "done",
-            Ending::Failed => "failed",
-            Ending::Running => "interrupted",
-        };
+        let ending = self.ending.as_str();
         json!({
             "at": window.now.to_string(), "until": window.until.to_string(), "ending": ending,
             "reached": self.reached.map(|time| time.to_string()),
             "batches": self.batches, "records": self.records, "events": self.events,
             "duplicates": self.duplicates, "irrelevant": self.irrelevant,
             "quarantined": self.quarantined, "inventory": self.inventory, "proofs": self.proofs,
-            "requests": self.counts.requests(), "bytes": self.counts.bytes(),
+            "covers": self.covers, "requests": self.counts.requests(), "bytes": self.counts.bytes(),
             "error": self.error.as_ref().map(|(message, _)| message),
             "notes": self.notes.iter().map(|note| &note.message).collect::<Vec<_>>(),
         })
