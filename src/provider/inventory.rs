@@ -234,6 +234,8 @@ pub enum InventoryKind {
     GcpIamPolicy,
     /// `az keyvault key show`, or one item of `az keyvault key list`.
     AzureKey,
+    /// One item of `az keyvault key list-versions`.
+    AzureKeyVersion,
     /// `az keyvault show` (vault or Managed HSM).
     AzureVault,
     /// One item of `az monitor diagnostic-settings list`.

@@ -127,6 +127,7 @@ pub fn inventory_rows(
             gcp::inventory::read(kind, value, context)
         }
         InventoryKind::AzureKey
+        | InventoryKind::AzureKeyVersion
         | InventoryKind::AzureVault
         | InventoryKind::AzureDiagnosticSetting => azure::inventory::read(kind, value, context),
         _ => aws::inventory::read(kind, value, context),

@@ -1,4 +1,5 @@
-//! Inventory documents of the az command-line tool.
+//! Inventory documents of the az command-line tool, and of the REST APIs, which nest in `properties`
+//! what az flattens and count seconds where az writes times.
 //!
 //! - Key ids are those of events: `https://host/keys/name`, lower-case, without version.
 //! - A key document names no subscription: the context's account is taken.
@@ -34,8 +35,15 @@ const DESTINATIONS: &[(&str, &str)] = &[
 pub fn detect(value: &Value) -> Option<InventoryKind> {
     let has = |name: &str| member(value, name).is_some();
     let is_key = has("attributes") || has("lifetimeActions");
-    if is_key && key_uri(value).is_some_and(|object| object.kind == ObjectKind::Key) {
-        return Some(InventoryKind::AzureKey);
+    if let Some(object) = key_uri(value).filter(|object| is_key && object.kind == ObjectKind::Key) {
+        // A key that is shown has its material beside it, an item of a list has not.
+        let is_listed_version = object.version.is_some()
+            && !["key", "lifetimeActions", "recoveryId"].iter().any(|name| has(name));
+        return Some(if is_listed_version {
+            InventoryKind::AzureKeyVersion
+        } else {
+            InventoryKind::AzureKey
+        });
     }
     let id = member(value, "id").and_then(text)?;
     let resource = Resource::parse(id);
@@ -59,6 +67,10 @@ pub fn read(
 ) -> Result<Inventory, Reject> {
     match kind {
         InventoryKind::AzureKey => key(value, context),
+        // What it says of the version need not hold of the key.
+        InventoryKind::AzureKeyVersion => {
+            key(value, context).map(|rows| Inventory { keys: Vec::new(), ..rows })
+        }
         InventoryKind::AzureVault => vault_row(value, context),
         InventoryKind::AzureDiagnosticSetting => setting(value, context),
         _ => Err(Reject::missing("id")),
@@ -202,7 +214,12 @@ fn vault_row(value: &Value, context: &InventoryContext) -> Result<Inventory, Rej
     let mut details = kept(&[
         ("name", member(value, "name")),
         ("uri", part("vaultUri").or_else(|| part("hsmUri"))),
-        ("activation_status", security_domain.and_then(|d| member(d, "activationStatus"))),
+        (
+            "activation_status",
+            security_domain
+                .and_then(|d| member(d, "activationStatus"))
+                .or_else(|| part("activationState")),
+        ),
         ("scheduled_purge_date", part("scheduledPurgeDate")),
         ("purge_protection_enabled", part("purgeProtectionEnabled")),
     ]);
@@ -346,6 +363,33 @@ mod tests {
     }
 
     #[test]
+    fn a_listed_version_says_nothing_of_its_key() {
+        let value = json!({"attributes": {"enabled": false, "created": 1_767_323_045,
+            "exp": 1_798_859_045}, "kid": format!("{KEY}/0abc")});
+        let inventory = read_as(InventoryKind::AzureKeyVersion, &value);
+        assert!(inventory.keys.is_empty());
+        let version = inventory.key_versions.first().unwrap();
+        assert_eq!((version.key_id.as_str(), version.version.as_str()), (KEY, "0abc"));
+        assert_eq!(version.state.as_deref(), Some("disabled"));
+        assert_eq!(version.expires_at.unwrap().to_string(), "2027-01-02T03:04:05Z");
+    }
+
+    #[test]
+    fn a_cluster_is_read_as_resource_manager_lists_it() {
+        let value = json!({"id": "/subscriptions/5A/resourceGroups/R/providers/\
+            Microsoft.HardwareSecurityModules/cloudHsmClusters/C1", "name": "C1",
+            "type": "Microsoft.HardwareSecurityModules/cloudHsmClusters", "location": "ukSouth",
+            "sku": {"family": "B", "name": "Standard_B1"},
+            "properties": {"activationState": "Active", "provisioningState": "Succeeded",
+                "publicNetworkAccess": "Disabled"}});
+        let inventory = read_as(InventoryKind::AzureVault, &value);
+        let row = inventory.hsms.first().unwrap();
+        assert_eq!((row.kind.as_str(), row.hsm_type.as_deref()), ("cluster", Some("Standard_B1")));
+        assert_eq!(row.details["activation_status"], "Active");
+        assert_eq!(row.details["public_network"], false);
+    }
+
+    #[test]
     fn a_deleted_key_is_pending_deletion_under_its_live_name() {
         let value = json!({"attributes": {"enabled": true},
             "kid": "https://pool.managedhsm.azure.net/keys/kek",
@@ -478,6 +522,7 @@ mod tests {
     fn without_its_subject_a_document_is_refused() {
         for kind in [
             InventoryKind::AzureKey,
+            InventoryKind::AzureKeyVersion,
             InventoryKind::AzureVault,
             InventoryKind::AzureDiagnosticSetting,
             InventoryKind::AwsListKeys,
