@@ -202,18 +202,15 @@ impl ActivitySource {
         }
         let Some((pages, end)) = &mut way.slice else { return Ok(false) };
         let end = *end;
-        match pages.next(&self.api).await? {
-            Some(records) => {
-                for raw in records {
-                    filling.bytes += raw.len();
-                    filling.batch.items.push(self.record(raw));
-                }
-            }
-            None => {
-                way.slice = None;
-                way.at = end;
-                filling.to = Some(end);
-            }
+        let Some(records) = pages.next(&self.api).await? else {
+            way.slice = None;
+            way.at = end;
+            filling.to = Some(end);
+            return Ok(true);
+        };
+        for raw in records {
+            filling.bytes += raw.len();
+            filling.batch.items.push(self.record(raw));
         }
         Ok(true)
     }

@@ -34,7 +34,7 @@ use crate::secret::SecretRef;
 /// How long a token is used before its credential is asked again. Every credential renews a token
 /// five minutes before its end, so that one of this age is still good; az, which is started anew for
 /// each question, is not started often.
-const TOKEN_KEPT: Duration = Duration::from_secs(240);
+const TOKEN_KEPT: Duration = Duration::from_mins(4);
 
 /// How long a credential may take. Outside of Azure nobody answers at the address of managed
 /// identities.

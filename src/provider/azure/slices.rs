@@ -71,7 +71,8 @@ mod tests {
 
     #[test]
     fn reading_goes_on_at_the_first_hole_that_can_still_be_read() {
-        let cases: &[(&[(i64, i64)], i64, Option<i64>)] = &[
+        type Case = (&'static [(i64, i64)], i64, Option<i64>);
+        let cases: &[Case] = &[
             (&[], 0, None),
             (&[(1, 2), (2, 3)], 0, Some(3)),
             (&[(1, 2), (2, 3), (7, 8)], 0, Some(3)),

@@ -354,13 +354,10 @@ impl WorkspaceSource {
         &self,
         reading: &mut Reading,
     ) -> Result<Vec<(&'static Table, String)>, SourceError> {
-        let (period, ingested_from) = match reading.late.front() {
-            Some((period, since)) => (*period, Some(*since)),
-            None => {
-                let to = after(reading.at, reading.width).min(reading.until);
-                (Period { from: reading.at, to }, None)
-            }
-        };
+        let to = after(reading.at, reading.width).min(reading.until);
+        let next = (Period { from: reading.at, to }, None);
+        let late = reading.late.front().map(|(period, since)| (*period, Some(*since)));
+        let (period, ingested_from) = late.unwrap_or(next);
         let found = self.ask(reading, period, ingested_from).await?;
         // Taken off once it is read, so that no cursor says so before.
         let late = reading.late.pop_front();

@@ -73,6 +73,7 @@ fn event(id: usize, time: &str) -> Value {
 
 /// Where the filter of a request begins and ends.
 fn asked(path: &str) -> (Timestamp, Timestamp) {
+    let path = &path.replace("%27", "'");
     let quoted: Vec<&str> = path.split('\'').collect();
     assert!(path.contains("?api-version=2015-04-01&$filter=eventTimestamp%20ge%20'"), "{path}");
     assert_eq!(quoted[2], "%20and%20eventTimestamp%20le%20", "{path}");

@@ -68,8 +68,8 @@ impl WorkspaceLog {
 impl Look {
     /// What the last run found.
     pub(super) fn last(history: &History) -> Self {
-        let cursors = history.cursors.iter().rev();
-        let Some(held) = cursors.filter_map(|cursor| cursor.at(&["logging"])).next() else {
+        let mut cursors = history.cursors.iter().rev();
+        let Some(held) = cursors.find_map(|cursor| cursor.at(&["logging"])) else {
             return Self::default();
         };
         let kinds = WorkspaceLog::ALL.iter().filter_map(|log| {

@@ -152,9 +152,12 @@ async fn coverage_begins_where_two_runs_found_every_vault_sending() {
 #[tokio::test]
 async fn a_vault_that_came_and_went_between_two_runs_breaks_coverage() {
     let answer = |deleted: &'static str| {
-        move |seen: &Seen, _: usize| match seen.path.contains("deletedVaults?") {
-            true => Reply::json(&json!({"value": [{"properties": {"deletionDate": deleted}}]})),
-            false => quiet(seen, &[("a", true)]),
+        move |seen: &Seen, _: usize| {
+            if seen.path.contains("deletedVaults?") {
+                Reply::json(&json!({"value": [{"properties": {"deletionDate": deleted}}]}))
+            } else {
+                quiet(seen, &[("a", true)])
+            }
         }
     };
     for (deleted, expected) in [("2026-05-06T18:00:00Z", 0), ("2026-05-01T00:00:00Z", 1)] {
@@ -171,9 +174,12 @@ async fn a_workspace_that_drops_rows_covers_nothing() {
         json!({"customerId": GUID, "workspaceCapping": {"dailyQuotaGb": 5}}),
         json!({"customerId": GUID, "defaultDataCollectionRuleResourceId": "/x"}),
     ] {
-        let server = Server::start(move |seen, _| match seen.path.contains("/workspaces/logs?") {
-            true => Reply::json(&json!({"properties": properties})),
-            false => quiet(seen, &[("a", true)]),
+        let server = Server::start(move |seen, _| {
+            if seen.path.contains("/workspaces/logs?") {
+                Reply::json(&json!({"properties": properties}))
+            } else {
+                quiet(seen, &[("a", true)])
+            }
         });
         let (first, _) = run(&server, &History::default(), None, "2026-05-06T12:00:00Z").await;
         let (second, _) = run(&server, &history(&[&first]), None, "2026-05-07T12:00:00Z").await;
@@ -269,10 +275,8 @@ async fn rows_that_came_late_are_asked_for_by_the_time_they_came() {
     let server = Server::start(|seen, _| quiet(seen, &[("a", true)]));
     let (first, _) = run(&server, &History::default(), None, "2026-05-06T12:00:00Z").await;
     let server = Server::start(|seen, _| quiet(seen, &[("a", true)]));
-    run(&server, &history(&[&first]), None, "2026-05-07T12:00:00Z")
-        .await
-        .1
-        .map_or((), |e| panic!("{e}"));
+    let (_, error) = run(&server, &history(&[&first]), None, "2026-05-07T12:00:00Z").await;
+    assert!(error.is_none(), "{error:?}");
     let seen = server.seen.lock().unwrap();
     let late = seen.iter().find(|seen| is_query(seen)).unwrap();
     assert!(
@@ -290,19 +294,19 @@ async fn a_failed_query_for_late_rows_is_made_again_by_the_next_run() {
     let on: &[(&str, bool)] = &[("a", true)];
     let server = Server::start(move |seen, _| quiet(seen, on));
     let (first, _) = run(&server, &History::default(), None, "2026-05-06T12:00:00Z").await;
-    let server = Server::start(move |seen, _| match is_query(seen) {
-        true if count.fetch_add(1, Ordering::SeqCst) == 0 => {
+    let server = Server::start(move |seen, _| {
+        if is_query(seen) && count.fetch_add(1, Ordering::SeqCst) == 0 {
             Reply::error(400, "BadArgumentError", "x")
+        } else {
+            quiet(seen, on)
         }
-        _ => quiet(seen, on),
     });
     let (second, error) = run(&server, &history(&[&first]), None, "2026-05-07T12:00:00Z").await;
     assert!(error.is_some());
     assert!(covered(&second).is_empty());
-    run(&server, &history(&[&first, &second]), None, "2026-05-08T12:00:00Z")
-        .await
-        .1
-        .map_or((), |e| panic!("{e}"));
+    let all = history(&[&first, &second]);
+    let (_, error) = run(&server, &all, None, "2026-05-08T12:00:00Z").await;
+    assert!(error.is_none(), "{error:?}");
     let seen = server.seen.lock().unwrap();
     let late: Vec<_> = seen.iter().filter(|seen| seen.body.contains("ingestion_time()")).collect();
     assert!(late.iter().all(|late| late.body.contains("datetime(2026-05-06T11:00:00Z)")));
@@ -312,9 +316,12 @@ async fn a_failed_query_for_late_rows_is_made_again_by_the_next_run() {
 #[tokio::test]
 async fn a_query_that_fails_is_an_error_and_not_an_empty_log() {
     for status in [400, 403, 404] {
-        let server = Server::start(move |seen, _| match is_query(seen) {
-            true => Reply::error(status, "WorkspaceNotFoundError", "no"),
-            false => quiet(seen, &[("a", true)]),
+        let server = Server::start(move |seen, _| {
+            if is_query(seen) {
+                Reply::error(status, "WorkspaceNotFoundError", "no")
+            } else {
+                quiet(seen, &[("a", true)])
+            }
         });
         let (batches, error) =
             run(&server, &History::default(), None, "2026-05-06T12:00:00Z").await;
