@@ -31,7 +31,7 @@ from urllib.parse import quote
 
 sys.dont_write_bytecode = True
 
-from azure_query import QueryError, Time, run
+from azure_query import QueryError, run
 from wire import Record, Refusal, Server, arguments, digest, iso, parse_time, serve
 
 DAY, MINUTE = 86_400 * 10**9, 60 * 10**9
