@@ -1,8 +1,6 @@
 //! Amazon Web Services: CloudTrail, CloudHSM audit logs, inventory.
 
 #[cfg(feature = "collect")]
-pub mod audit_logs;
-#[cfg(feature = "collect")]
 mod api;
 #[cfg(feature = "collect")]
 pub mod auth;
@@ -12,11 +10,7 @@ pub mod cloudtrail;
 #[cfg(feature = "collect")]
 pub mod collect_inventory;
 mod dates;
-#[cfg(feature = "collect")]
-pub mod digest;
 pub mod inventory;
-#[cfg(feature = "collect")]
-pub mod lookup;
 pub mod policy;
 #[cfg(feature = "collect")]
 pub mod scope;

@@ -226,6 +226,12 @@ pub enum InventoryKind {
     AwsTrails,
     /// `aws logs describe-log-groups`: `{"logGroups": […]}`.
     AwsLogGroups,
+    /// `aws kms list-grants`: `{"Grants": […]}`.
+    AwsListGrants,
+    /// `aws kms describe-custom-key-stores`: `{"CustomKeyStores": […]}`.
+    AwsCustomKeyStores,
+    /// `aws cloudhsmv2 describe-backups`: `{"Backups": […]}`.
+    AwsBackups,
     /// One item of `gcloud kms keys list --format json`.
     GcpKey,
     /// One item of `gcloud kms keys versions list --format json`.

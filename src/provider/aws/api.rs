@@ -158,10 +158,7 @@ impl Api {
     }
 }
 
-fn finish(
-    request: http::request::Builder,
-    body: String,
-) -> Result<Request<Bytes>, SourceError> {
+fn finish(request: http::request::Builder, body: String) -> Result<Request<Bytes>, SourceError> {
     request
         .body(Bytes::from(body))
         .map_err(|error| SourceError::config(error.to_string(), "check `endpoints`"))
@@ -198,7 +195,10 @@ mod tests {
         assert_eq!(asked[0].json(), json!({"Limit": 1000}));
         assert_eq!(asked[0].header("content-type"), Some("application/x-amz-json-1.1"));
         let signature = asked[0].header("authorization").unwrap();
-        assert!(signature.contains("Credential=test/") && signature.contains("/kms/"), "{signature}");
+        assert!(
+            signature.contains("Credential=test/") && signature.contains("/kms/"),
+            "{signature}"
+        );
     }
 
     #[tokio::test]
@@ -234,7 +234,8 @@ mod tests {
 
     #[test]
     fn texts_are_cut_out_of_xml() {
-        let xml = "<a><regionName>eu-west-1</regionName><x/><regionName> b </regionName><regionName>";
+        let xml =
+            "<a><regionName>eu-west-1</regionName><x/><regionName> b </regionName><regionName>";
         assert_eq!(xml_texts(xml, "regionName"), ["eu-west-1", "b"]);
         assert!(xml_texts("", "a").is_empty());
     }

@@ -106,7 +106,8 @@ impl AwsAuth {
         state.provider = Some(provider.clone());
         let found = provider.provide_credentials().await;
         let found = found.map_err(|error| self.refused(Box::new(error)))?;
-        if !is_header_text(found.access_key_id()) || !found.session_token().is_none_or(is_header_text)
+        if !is_header_text(found.access_key_id())
+            || !found.session_token().is_none_or(is_header_text)
         {
             return Err(self.refused("they hold signs that no credentials have".into()));
         }
@@ -125,10 +126,7 @@ impl AwsAuth {
     }
 
     /// That these credentials are not good for use.
-    pub(super) fn refused(
-        &self,
-        source: Box<dyn std::error::Error + Send + Sync>,
-    ) -> SourceError {
+    pub(super) fn refused(&self, source: Box<dyn std::error::Error + Send + Sync>) -> SourceError {
         SourceError::Credentials { what: self.0.name(), hint: self.0.hint(), source }
     }
 }
@@ -252,8 +250,7 @@ fn signed(
     let headers =
         headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
     let body = SignableBody::Bytes(request.body());
-    let signable =
-        SignableRequest::new(method.as_str(), request.uri().to_string(), headers, body)?;
+    let signable = SignableRequest::new(method.as_str(), request.uri().to_string(), headers, body)?;
     let (instructions, _) = sign(signable, &params)?.into_parts();
     instructions.apply_to_request_http1x(request);
     Ok(())
@@ -299,11 +296,17 @@ mod tests {
         };
         let auth = AwsAuth::load(&access, "eu-west-1", true).unwrap();
         let credentials = auth.credentials().await.unwrap();
-        assert_eq!((credentials.access_key_id(), credentials.secret_access_key()), ("test", "test"));
+        assert_eq!(
+            (credentials.access_key_id(), credentials.secret_access_key()),
+            ("test", "test")
+        );
         let mut request = Request::post("http://127.0.0.1:1/").body(Bytes::from("{}")).unwrap();
         auth.signer("s3", "eu-west-1").sign(&mut request).await.unwrap();
         let header = request.headers()["authorization"].to_str().unwrap();
-        assert!(header.contains("Credential=test/") && header.contains("/eu-west-1/s3/"), "{header}");
+        assert!(
+            header.contains("Credential=test/") && header.contains("/eu-west-1/s3/"),
+            "{header}"
+        );
         assert!(request.headers().contains_key("x-amz-content-sha256"));
     }
 

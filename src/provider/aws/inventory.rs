@@ -7,11 +7,13 @@
 //! read are absent. `PreCoPassword` of a cluster is never kept.
 
 mod clusters;
+mod grants;
 mod identity;
 mod keys;
 mod kind;
 mod logs;
 mod selectors;
+mod stores;
 
 use serde_json::Value;
 
@@ -45,6 +47,9 @@ pub fn read(
         InventoryKind::AwsEventSelectors => selectors::read(value),
         InventoryKind::AwsTrails => logs::trails(value),
         InventoryKind::AwsLogGroups => logs::groups(value, context),
+        InventoryKind::AwsListGrants => grants::read(value, context),
+        InventoryKind::AwsCustomKeyStores => stores::key_stores(value, context),
+        InventoryKind::AwsBackups => stores::backups(value, context),
         InventoryKind::AwsDescribeClusters => clusters::read(value, context),
         _ => Ok(Inventory::default()),
     }
@@ -77,6 +82,9 @@ mod tests {
         InventoryKind::AwsEventSelectors,
         InventoryKind::AwsTrails,
         InventoryKind::AwsLogGroups,
+        InventoryKind::AwsListGrants,
+        InventoryKind::AwsCustomKeyStores,
+        InventoryKind::AwsBackups,
         InventoryKind::AwsDescribeClusters,
     ];
 

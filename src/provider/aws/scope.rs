@@ -56,7 +56,8 @@ impl AwsEndpoints {
         }
         if self.is_loopback()? {
             let hint = "give it, or `all`: dummy credentials are not sent to AWS";
-            let detail = format!("the endpoint of `{}` is missing beside one on loopback", service.host);
+            let detail =
+                format!("the endpoint of `{}` is missing beside one on loopback", service.host);
             return Err(SourceError::config(detail, hint));
         }
         let domain = Partition::of_region(region).domain();
@@ -135,7 +136,10 @@ impl Scope<'_> {
         }
         if !self.accounts.is_empty() && self.access.role_arn.is_some() {
             let hint = "list the roles in `accounts` alone";
-            return Err(SourceError::config("both `accounts` and `access.role_arn` are given", hint));
+            return Err(SourceError::config(
+                "both `accounts` and `access.role_arn` are given",
+                hint,
+            ));
         }
         self.endpoints.is_loopback().map(|_| ())
     }

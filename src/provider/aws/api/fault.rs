@@ -68,7 +68,8 @@ pub(super) fn fault(answer: &Answer) -> Fault {
         Fault::Throttled
     } else if is(EXPIRED) || is(CREDENTIALS) {
         Fault::Other { detail }
-    } else if code.contains("AccessDenied") || code.contains("Unauthorized") || is_forbidden(&code) {
+    } else if code.contains("AccessDenied") || code.contains("Unauthorized") || is_forbidden(&code)
+    {
         Fault::Denied { detail }
     } else if is_of_the_server(answer.status) || is(TRANSIENT) {
         Fault::Transient

@@ -78,8 +78,7 @@ impl Api {
             if !page.is_object() {
                 return Err(SourceError::content(self.named(operation), "it is no object"));
             }
-            let more =
-                tokens.advance(&self.named(operation), page.text(&[paging.answer]))?;
+            let more = tokens.advance(&self.named(operation), page.text(&[paging.answer]))?;
             match page.get_mut(member).map(Value::take) {
                 Some(Value::Array(found)) => items.extend(found),
                 // A list without items may be left out.

@@ -77,10 +77,8 @@ impl Operation {
     /// The quota that it draws on: its name, and requests a minute.
     pub(super) fn rate(self) -> (&'static str, NonZeroU32) {
         let own = RATES.iter().find(|(operation, _, _)| *operation == self.name);
-        let (name, rate) =
-            own.map_or((self.service.host, self.service.per_minute), |(_, name, rate)| {
-                (*name, *rate)
-            });
+        let (name, rate) = own
+            .map_or((self.service.host, self.service.per_minute), |(_, name, rate)| (*name, *rate));
         (name, NonZeroU32::new(rate).unwrap_or(NonZeroU32::MIN))
     }
 }

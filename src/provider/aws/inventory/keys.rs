@@ -58,7 +58,17 @@ pub(super) fn described(value: &Value, context: &InventoryContext) -> Result<Inv
     row.deletion_at = metadata.at(&["DeletionDate"]).and_then(dates::api_time);
     row.expires_at = metadata.at(&["ValidTo"]).and_then(dates::api_time);
     describe(&mut row.details, metadata);
+    last_usage(&mut row.details, value);
     Ok(Inventory { keys: vec![row], ..Inventory::default() })
+}
+
+/// What `get-key-last-usage` tells, which the pollers put beside the key: also that the event of the
+/// last use must be in the log.
+fn last_usage(details: &mut Map<String, Value>, value: &Value) {
+    let time = value.at(&["KeyLastUsage", "Timestamp"]).and_then(dates::api_time);
+    detail(details, "last_used_at", time.map(|time| time.to_string()));
+    detail(details, "last_used_for", value.text(&["KeyLastUsage", "Operation"]));
+    detail(details, "last_used_event", value.text(&["KeyLastUsage", "CloudTrailEventId"]));
 }
 
 fn state(metadata: &Value) -> Option<String> {

@@ -23,6 +23,11 @@ const KINDS: &[(InventoryKind, Test)] = &[
     }),
     (InventoryKind::AwsLogGroups, |members, _| is_list(members, "logGroups", is_log_group)),
     (InventoryKind::AwsDescribeClusters, |members, _| is_list(members, "Clusters", is_cluster)),
+    (InventoryKind::AwsListGrants, |members, _| is_list(members, "Grants", is_grant)),
+    (InventoryKind::AwsCustomKeyStores, |members, _| {
+        is_list(members, "CustomKeyStores", |item| item.text(&["CustomKeyStoreId"]).is_some())
+    }),
+    (InventoryKind::AwsBackups, |members, _| is_list(members, "Backups", is_backup)),
     (InventoryKind::AwsKeyPolicy, is_key_policy),
 ];
 
@@ -97,6 +102,17 @@ fn is_selectors(document: &Value) -> bool {
 fn is_log_group(item: &Value) -> bool {
     item.text(&["logGroupName"]).is_some()
         && item.text(&["arn"]).is_none_or(|arn| is_arn_of("logs", arn))
+}
+
+/// License Manager lists `Grants` too, which have a `GrantArn`; those of S3 have a `Permission`.
+fn is_grant(item: &Value) -> bool {
+    item.text(&["GrantId"]).is_some() && item.at(&["Operations"]).is_some_and(Value::is_array)
+}
+
+/// The backups of FSx, `DynamoDB` and others have no `BackupState` beside a cluster.
+fn is_backup(item: &Value) -> bool {
+    item.text(&["BackupId"]).is_some_and(|id| id.starts_with("backup-"))
+        && item.text(&["BackupState"]).is_some()
 }
 
 /// Redshift has `ClusterIdentifier`, EMR `Id`, `MemoryDB` has `Name`, ECS `clusterArn`.

@@ -7,6 +7,7 @@ use crate::event::Provider;
 
 use super::super::super::inventory::{Inventory, InventoryContext, LogSettingRow};
 use super::super::super::{Json as _, Reject};
+use super::super::dates;
 use super::detail;
 use super::identity::Place;
 
@@ -45,7 +46,28 @@ fn trail(trail: &Value) -> Result<LogSettingRow, Reject> {
     for (name, member) in FLAGS {
         detail(&mut row.details, name, trail.flag(&[member]));
     }
+    status(&mut row.details, trail);
     Ok(row)
+}
+
+/// What `get-trail-status` tells, which the pollers put beside the trail.
+fn status(details: &mut Map<String, Value>, trail: &Value) {
+    const TIMES: &[(&str, &str)] =
+        &[("started_at", "StartLoggingTime"), ("stopped_at", "StopLoggingTime")];
+    const ERRORS: &[(&str, &str)] = &[
+        ("delivery_error", "LatestDeliveryError"),
+        ("digest_delivery_error", "LatestDigestDeliveryError"),
+        ("notification_error", "LatestNotificationError"),
+        ("log_group_delivery_error", "LatestCloudWatchLogsDeliveryError"),
+    ];
+    detail(details, "is_logging", trail.flag(&["Status", "IsLogging"]));
+    for (name, member) in TIMES {
+        let time = trail.at(&["Status", member]).and_then(dates::api_time);
+        detail(details, name, time.map(|time| time.to_string()));
+    }
+    for (name, member) in ERRORS {
+        detail(details, name, trail.text(&["Status", member]));
+    }
 }
 
 /// `describe-log-groups`. A group of a CloudHSM cluster's audit log names the cluster.
