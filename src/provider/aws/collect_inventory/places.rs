@@ -75,7 +75,7 @@ async fn backups(api: &Api, refused: &mut Refused) -> Result<Vec<Document>, Sour
     for backup in &mut backups {
         let Some(arn) = backup.string(&["BackupArn"]) else { continue };
         let policy =
-            one(api, refused, CLOUDHSM.op("GetResourcePolicy"), &json!({"ResourceArn": arn}));
+            one(api, refused, CLOUDHSM.op("GetResourcePolicy"), json!({"ResourceArn": arn}));
         let policy = policy.await?.and_then(|answer| answer.at(&["Policy"]).cloned());
         if let (Some(members), Some(policy)) = (backup.as_object_mut(), policy) {
             members.insert("Policy".to_owned(), policy);
@@ -87,21 +87,21 @@ async fn backups(api: &Api, refused: &mut Refused) -> Result<Vec<Document>, Sour
 /// The trails whose home is this region, with their status and selectors.
 async fn trails(api: &Api, refused: &mut Refused) -> Result<Vec<Document>, SourceError> {
     let body = json!({"includeShadowTrails": false});
-    let Some(listed) = one(api, refused, CLOUDTRAIL.op("DescribeTrails"), &body).await? else {
+    let Some(listed) = one(api, refused, CLOUDTRAIL.op("DescribeTrails"), body).await? else {
         return Ok(Vec::new());
     };
     let mut documents = Vec::new();
     for trail in listed.items(&["trailList"]) {
         let Some(arn) = trail.string(&["TrailARN"]) else { continue };
         let mut trail = trail.clone();
-        let status = one(api, refused, CLOUDTRAIL.op("GetTrailStatus"), &json!({"Name": arn}));
+        let status = one(api, refused, CLOUDTRAIL.op("GetTrailStatus"), json!({"Name": arn}));
         if let (Some(status), Some(members)) = (status.await?, trail.as_object_mut()) {
             let kept = |name: &&str| Some(((*name).to_owned(), status.at(&[name])?.clone()));
             members.insert("Status".to_owned(), STATUS.iter().filter_map(|n| kept(n)).collect());
         }
         documents.push((InventoryKind::AwsTrails, json!({"Trail": trail}), None));
         let body = json!({"TrailName": arn});
-        let selectors = one(api, refused, CLOUDTRAIL.op("GetEventSelectors"), &body).await?;
+        let selectors = one(api, refused, CLOUDTRAIL.op("GetEventSelectors"), body).await?;
         if let Some(mut selectors) = selectors {
             if let Some(members) = selectors.as_object_mut() {
                 members.entry("TrailARN").or_insert_with(|| Value::from(arn));
@@ -116,8 +116,8 @@ async fn one(
     api: &Api,
     refused: &mut Refused,
     operation: Operation,
-    body: &Value,
+    body: Value,
 ) -> Result<Option<Value>, SourceError> {
-    let outcome = api.read::<Value>(operation, body).await;
+    let outcome = api.read::<Value>(operation, &body).await;
     refused.pass(operation, "", outcome)
 }
