@@ -7,4 +7,6 @@ pub mod demo;
 pub mod docs;
 mod facts;
 pub mod import;
+#[cfg(feature = "collect")]
+pub mod prove;
 pub mod report;

@@ -46,7 +46,7 @@ pub fn classify(data: &[u8]) {
         Class::Broken(_) => {
             assert!(serde_json::from_str::<Value>(text).is_err(), "no broken JSON: {text}");
         }
-        Class::Digest | Class::Envelope(_) | Class::Unknown => {}
+        Class::Proof(_) | Class::Envelope(_) | Class::Unknown => {}
     }
 }
 

@@ -20,7 +20,7 @@ use jiff::Timestamp;
 
 use crate::finding::{Coverage, Period};
 use crate::provider::file::{FileError, Limits, Origin, find};
-use crate::store::{Appended, Page, Receipt, Store, StoreError};
+use crate::store::{Appended, FileRead, Page, Receipt, Store, StoreError};
 
 pub use kind::{Scope, ScopeError};
 pub(super) use reader::{Fetched, Yield, read_fetched};
@@ -209,11 +209,13 @@ pub async fn import(
         std::thread::spawn(move || workers::read(&job, &inputs, &bytes, &sender))
     };
     let mut total = Appended::default();
+    let mut known = None;
     loop {
         match next(&receiver) {
             Err(RecvTimeoutError::Disconnected) => break,
             Err(RecvTimeoutError::Timeout) => {}
-            Ok(Message::Page(page)) => {
+            Ok(Message::Page(mut page)) => {
+                leave_out_known(store, &mut page, &mut known).await?;
                 let done = store.append(page, now).await?;
                 add(&mut total, done);
                 progress.events = total.events + total.duplicates;
@@ -233,6 +235,23 @@ pub async fn import(
     imported.duplicates = total.duplicates;
     imported.conflicts = total.conflicts;
     Ok(imported)
+}
+
+/// Leaves out the log files that were read before, so that reading them again leaves no receipt.
+async fn leave_out_known(
+    store: &Store,
+    page: &mut Page,
+    known: &mut Option<BTreeSet<FileRead>>,
+) -> Result<(), StoreError> {
+    if page.files.is_empty() {
+        return Ok(());
+    }
+    let known = match known {
+        Some(known) => known,
+        None => known.insert(store.files_read().await?),
+    };
+    page.files.retain(|file| known.insert(file.clone()));
+    Ok(())
 }
 
 /// Waits a little for the reader, without holding up the runtime.

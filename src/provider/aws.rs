@@ -10,6 +10,8 @@ pub mod cloudtrail;
 #[cfg(feature = "collect")]
 pub mod collect_inventory;
 mod dates;
+#[cfg(feature = "collect")]
+pub mod digest;
 pub mod inventory;
 pub mod policy;
 #[cfg(feature = "collect")]

@@ -50,7 +50,10 @@ impl Store {
             ),
             ..Appended::default()
         };
-        let Page { events, quarantine, receipts, snapshots } = page;
+        let Page { events, quarantine, mut receipts, snapshots, files } = page;
+        if !files.is_empty() {
+            receipts.push(Receipt::Files(files));
+        }
         let mut rows: Vec<JournalRow> = events.into_iter().map(|event| event.row(now)).collect();
         rows.extend(quarantine.iter().map(|record| record.row(now)));
         let (counts, lasting): (Vec<_>, Vec<_>) =

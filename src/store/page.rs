@@ -100,6 +100,15 @@ impl Quarantined {
     }
 }
 
+/// A log file of a trail that was read to its end.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FileRead {
+    /// Its path or key.
+    pub name: String,
+    /// SHA-256 of its bytes after unpacking.
+    pub sha256: String,
+}
+
 /// What goes into the store together, or not at all.
 #[derive(Debug, Default)]
 pub struct Page {
@@ -111,6 +120,8 @@ pub struct Page {
     pub receipts: Vec<Receipt>,
     /// Inventory.
     pub snapshots: Vec<Snapshot>,
+    /// Log files of trails whose last record is in this page, or in one before it.
+    pub files: Vec<FileRead>,
 }
 
 impl Page {
@@ -120,6 +131,7 @@ impl Page {
         self.quarantine.extend(other.quarantine);
         self.receipts.extend(other.receipts);
         self.snapshots.extend(other.snapshots);
+        self.files.extend(other.files);
     }
 
     /// Whether there is nothing in it.
@@ -128,5 +140,6 @@ impl Page {
             && self.quarantine.is_empty()
             && self.receipts.is_empty()
             && self.snapshots.is_empty()
+            && self.files.is_empty()
     }
 }

@@ -102,7 +102,7 @@ impl Store {
     }
 
     /// The content of receipts of one kind, with their source; from the days since `since`.
-    async fn receipts(
+    pub(super) async fn receipts(
         &self,
         reason: &str,
         since: Option<Timestamp>,

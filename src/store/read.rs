@@ -79,7 +79,7 @@ impl Store {
     }
 
     /// The snapshots of inventory that a receipt names.
-    async fn snapshots(&self) -> Result<BTreeSet<String>, StoreError> {
+    pub(super) async fn snapshots(&self) -> Result<BTreeSet<String>, StoreError> {
         let mut named = BTreeSet::new();
         let filter = col("kind").eq(lit("receipt")).and(col("reason").eq(lit("snapshot")));
         scan(&self.journal, filter, &["event_id"], |batch| {

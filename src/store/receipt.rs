@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::page::FileRead;
 use crate::event::batch::{JournalRow, RowKind};
 use crate::event::{content_id, sha256_hex, to_hex};
 use crate::finding::{Coverage, Period};
@@ -39,6 +40,8 @@ pub enum Receipt {
         /// A JSON object.
         content: Value,
     },
+    /// Log files of trails that were read to their end, which digests are held against.
+    Files(Vec<FileRead>),
     /// A proof file of a provider, kept as it is.
     Proof {
         /// Where it was read from.
@@ -51,7 +54,8 @@ pub enum Receipt {
 }
 
 impl Receipt {
-    /// The row's id. Coverage and proofs have the id of their content, so that they are kept once.
+    /// The row's id. Coverage, files and proofs have the id of their content, so that they are kept
+    /// once.
     pub(super) fn id(&self, collected_at: Timestamp) -> String {
         match self {
             Self::Source { source, content } | Self::Poll { source, content } => {
@@ -61,6 +65,7 @@ impl Receipt {
                 sha256_hex(format!("{source}\n{number}\n{cursor}").as_bytes())
             }
             Self::Coverage(coverage) => sha256_hex(coverage_json(coverage).to_string().as_bytes()),
+            Self::Files(files) => sha256_hex(files_json(files).to_string().as_bytes()),
             Self::Proof { raw, .. } => sha256_hex(raw.as_bytes()),
         }
     }
@@ -81,6 +86,7 @@ impl Receipt {
                 let ledger = coverage.ledger.as_str();
                 (ledger, String::new(), "coverage", coverage_json(coverage), None)
             }
+            Self::Files(files) => ("receipts", String::new(), "files", files_json(files), None),
             Self::Proof { source, kind, raw } => {
                 ("proofs", source.clone(), "proof", json!({ "kind": kind }), Some(raw.clone()))
             }
@@ -139,6 +145,11 @@ fn row(ledger: &str, reason: &str, id: String, content: Value, at: Timestamp) ->
         raw: None,
         leaf_hash: None,
     }
+}
+
+fn files_json(files: &[FileRead]) -> Value {
+    let file = |file: &FileRead| json!({"name": file.name, "sha256": file.sha256});
+    json!({ "files": files.iter().map(file).collect::<Vec<_>>() })
 }
 
 fn coverage_json(coverage: &Coverage) -> Value {

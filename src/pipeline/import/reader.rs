@@ -5,13 +5,15 @@ use std::io::{self, BufRead, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use sha2::{Digest as _, Sha256};
+
 use super::{Import, Imported, Problem, Scope, Unrecognised};
-use crate::event::{Format, sha256_hex};
+use crate::event::{Format, sha256_hex, to_hex};
 use crate::provider::file::{Class, Glance, Input, Item, Piece, Split, SplitError, Wrapper};
 use crate::provider::file::{classify, glance, open, split, unpack};
 use crate::provider::inventory::{InventoryContext, InventoryKind};
 use crate::provider::{Context, Mapped, Reason, Reject, inventory_rows, key_hint, normalize};
-use crate::store::{Page, PendingEvent, Quarantined, Receipt, Snapshot};
+use crate::store::{FileRead, Page, PendingEvent, Quarantined, Receipt, Snapshot};
 
 /// A part is sent when it holds this many events, or this many bytes.
 const PART_EVENTS: usize = 1024;
@@ -72,6 +74,8 @@ pub(in crate::pipeline) fn read_fetched(
         named: false,
         context: Arc::new(context),
         inventory,
+        // The source keeps the hashes of what it reads itself.
+        is_trail_log: false,
         recognised: true,
         doubtful: Vec::new(),
     };
@@ -113,22 +117,28 @@ struct FileState {
     named: bool,
     context: Arc<Context>,
     inventory: InventoryContext,
+    /// Whether it is named like a log file of a trail.
+    is_trail_log: bool,
     /// Whether something in it was of a known format.
     recognised: bool,
     /// What was not, until it is known whether the file is one of ours.
     doubtful: Vec<Quarantined>,
 }
 
-/// A reader that counts what was taken from it.
+/// A reader that counts what was taken from it, and hashes it where that is wanted.
 struct Counted<R> {
     inner: R,
     count: u64,
+    hash: Option<Sha256>,
 }
 
 impl<R: BufRead> Read for Counted<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
         self.count += u64::try_from(count).unwrap_or(0);
+        if let (Some(hash), Some(taken)) = (&mut self.hash, buffer.get(..count)) {
+            hash.update(taken);
+        }
         Ok(count)
     }
 }
@@ -139,8 +149,24 @@ impl<R: BufRead> BufRead for Counted<R> {
     }
 
     fn consume(&mut self, count: usize) {
+        // What is consumed lies in the buffer: nothing is read for it.
+        if let Some(hash) = self.hash.as_mut().filter(|_| count > 0)
+            && let Ok(buffer) = self.inner.fill_buf()
+        {
+            hash.update(buffer.get(..count).unwrap_or(buffer));
+        }
         self.inner.consume(count);
         self.count += u64::try_from(count).unwrap_or(0);
+    }
+}
+
+impl<R: BufRead> Counted<R> {
+    /// What was read, by its hash; `None` where it was not wanted, or does not end well.
+    fn file_read(mut self, name: String) -> Option<FileRead> {
+        // What stands behind the last record belongs to the file as well.
+        io::copy(&mut self, &mut io::sink()).ok()?;
+        let sha256 = to_hex(&self.hash?.finalize());
+        Some(FileRead { name, sha256 })
     }
 }
 
@@ -196,6 +222,7 @@ impl Reader<'_> {
                 region: job.origin.region.clone(),
                 key_hint: job.key.clone().or_else(|| key_hint(&source)),
             },
+            is_trail_log: is_trail_log(&source),
             source: source.into(),
             recognised: false,
             doubtful: Vec::new(),
@@ -215,11 +242,18 @@ impl Reader<'_> {
 
     /// Cuts and translates the bytes of a file.
     fn bytes(&mut self, bytes: impl BufRead, mut file: FileState) {
-        let mut bytes = Counted { inner: bytes, count: 0 };
+        let hash = file.is_trail_log.then(Sha256::new);
+        let mut bytes = Counted { inner: bytes, count: 0, hash };
         let limits = self.job.limits;
         let outcome = split(&mut bytes, &limits, &mut |piece| self.piece(piece, &mut file));
         self.imported.bytes_read += bytes.count;
+        let name = file.source.to_string();
+        // What is in a file of no known format is not kept: it was not read.
+        let kept = file.recognised || file.doubtful.is_empty();
         self.end(file, &outcome);
+        if self.open && kept && matches!(outcome, Ok(Split::Whole)) {
+            self.part.files.extend(bytes.file_read(name));
+        }
     }
 
     /// Takes one piece of a file; whether to go on.
@@ -273,12 +307,11 @@ impl Reader<'_> {
                 file.recognised = true;
                 return self.inventory(kind, &value, text, file);
             }
-            Class::Digest => {
+            Class::Proof(kind) => {
                 file.recognised = true;
                 self.imported.proofs += 1;
                 let (source, raw) = (file.source.to_string(), text.to_owned());
-                let kind = "cloudtrail_digest".to_owned();
-                self.part.receipts.push(Receipt::Proof { source, kind, raw });
+                self.part.receipts.push(Receipt::Proof { source, kind: kind.to_owned(), raw });
                 return;
             }
             Class::Envelope(format) => {
@@ -419,6 +452,19 @@ impl FileState {
             raw: text.get(..end).unwrap_or_default().to_owned(),
         }
     }
+}
+
+/// Whether a path ends like a trail's log files:
+/// `<account>_CloudTrail_<region>_<time>Z_<unique>.json.gz`, or without `.gz`.
+fn is_trail_log(path: &str) -> bool {
+    let name = path.rsplit(['/', '\\']).next().unwrap_or(path);
+    let Some(name) = name.strip_suffix(".gz").unwrap_or(name).strip_suffix(".json") else {
+        return false;
+    };
+    let Some((account, rest)) = name.split_once("_CloudTrail_") else { return false };
+    let parts: Vec<&str> = rest.split('_').collect();
+    let [_, time, _] = parts.as_slice() else { return false };
+    account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit()) && time.ends_with('Z')
 }
 
 /// Whether a broken piece shows that its file is a log of ours.

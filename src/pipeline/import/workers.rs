@@ -17,6 +17,9 @@ use crate::store::{Page, Receipt};
 /// A page is sent when it holds this many bytes, or as many events as the job says.
 const PAGE_BYTES: usize = 48 << 20;
 
+/// A page is sent when it names so many files, whatever was in them.
+const PAGE_FILES: usize = 8192;
+
 /// How many parts a file may be ahead of its turn.
 const PARTS_AHEAD: usize = 4;
 
@@ -106,6 +109,7 @@ impl<'a> Pages<'a> {
                     self.bytes += bytes;
                     if self.page.events.len() >= self.job.events_a_page()
                         || self.bytes >= PAGE_BYTES
+                        || self.page.files.len() >= PAGE_FILES
                     {
                         self.flush();
                     }

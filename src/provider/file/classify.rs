@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::super::aws::cloudhsm;
 use super::super::inventory::InventoryKind;
-use super::super::{Context, aws, azure, gcp};
+use super::super::{Context, Json as _, aws, azure, gcp};
 use super::outline::Outline;
 use super::piece::Wrapper;
 use crate::event::Format;
@@ -41,8 +41,8 @@ pub enum Class<'a> {
     },
     /// An inventory document.
     Inventory(InventoryKind, Value),
-    /// A CloudTrail digest file.
-    Digest,
+    /// A proof file of a provider, and what it is: `cloudtrail_digest` or `cloudtrail_public_keys`.
+    Proof(&'static str),
     /// A record inside a wrapper that is not known; the format it seems to be of.
     Envelope(Format),
     /// Not JSON.
@@ -248,11 +248,14 @@ fn log_event(message: String, stream: Option<String>, item: Item<'_>) -> Class<'
 /// What a JSON value is that is no record.
 fn document<'a>(item: Item<'a>, probe: &Probe<'_>) -> Class<'a> {
     if probe.digest_start.is_some() && probe.digest_end.is_some() {
-        return Class::Digest;
+        return Class::Proof("cloudtrail_digest");
     }
     let Ok(value) = serde_json::from_str::<Value>(item.text) else {
         return Class::Broken("nested too deep, or not JSON".to_owned());
     };
+    if is_public_keys(&value) {
+        return Class::Proof("cloudtrail_public_keys");
+    }
     if let Some(format) = format_by_value(&value) {
         return record(format, item.text, "file", item.context);
     }
@@ -263,6 +266,17 @@ fn document<'a>(item: Item<'a>, probe: &Probe<'_>) -> Class<'a> {
         Some(kind) => Class::Inventory(kind, value),
         None => inner_format(&value, 4).map_or(Class::Unknown, Class::Envelope),
     }
+}
+
+/// Whether it is what `aws cloudtrail list-public-keys` prints; AWS's own example spells it with a
+/// small letter.
+fn is_public_keys(value: &Value) -> bool {
+    let is_key =
+        |key: &Value| ["Fingerprint", "Value"].iter().all(|member| key.text(&[member]).is_some());
+    ["PublicKeyList", "publicKeyList"].iter().any(|name| {
+        let keys = value.items(&[name]);
+        !keys.is_empty() && keys.iter().all(is_key)
+    })
 }
 
 /// Tells whether a value is a record of a format.
@@ -327,7 +341,7 @@ mod tests {
         match classify(Item { text, wrapper: &wrapper, context: &context }) {
             Class::Record { format, transport, .. } => format!("{format} by {transport}"),
             Class::Inventory(kind, _) => format!("{kind:?}"),
-            Class::Digest => "digest".to_owned(),
+            Class::Proof(kind) => kind.to_owned(),
             Class::Envelope(format) => format!("envelope of {format}"),
             Class::Broken(_) => "broken".to_owned(),
             Class::Unknown => "unknown".to_owned(),
@@ -358,7 +372,16 @@ mod tests {
                 r#"{"operationName":"MICROSOFT.KEYVAULT/VAULTS/DELETE","resourceId":"/x","category":"Delete"}"#,
                 "azure_activity_export by file",
             ),
-            (r#"{"digestStartTime":"a","digestEndTime":"b"}"#, "digest"),
+            (r#"{"digestStartTime":"a","digestEndTime":"b"}"#, "cloudtrail_digest"),
+            (
+                r#"{"PublicKeyList":[{"Value":"MIIB","Fingerprint":"8eba","ValidityStartTime":1}]}"#,
+                "cloudtrail_public_keys",
+            ),
+            (
+                r#"{"publicKeyList":[{"Value":"MIIB","Fingerprint":"8eba"}]}"#,
+                "cloudtrail_public_keys",
+            ),
+            (r#"{"PublicKeyList":[]}"#, "unknown"),
             (r#"{"test":"x","event":{"protoPayload":{}}}"#, "envelope of gcp_audit"),
             (
                 r#"{"status":200,"data":{"Events":[{"CloudTrailEvent":"{}"}]}}"#,

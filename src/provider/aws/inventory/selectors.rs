@@ -29,6 +29,10 @@ struct Recorded {
     narrowed_by: Vec<String>,
     /// A selector for management events leaves out KMS by name.
     kms_excluded: bool,
+    /// Management events of every service but KMS that only read.
+    others_read: bool,
+    /// Management events of every service but KMS that change something.
+    others_write: bool,
 }
 
 /// `get-event-selectors`.
@@ -58,6 +62,9 @@ impl Recorded {
         if !selector.flag(&["IncludeManagementEvents"]).unwrap_or(true) {
             return;
         }
+        let which = selector.text(&["ReadWriteType"]).unwrap_or("All");
+        self.others_read |= which != "WriteOnly";
+        self.others_write |= which != "ReadOnly";
         let excluded = selector
             .items(&["ExcludeManagementEventSources"])
             .iter()
@@ -67,7 +74,6 @@ impl Recorded {
             self.kms_excluded = true;
             return;
         }
-        let which = selector.text(&["ReadWriteType"]).unwrap_or("All");
         self.read |= which != "WriteOnly";
         self.write |= which != "ReadOnly";
     }
@@ -77,6 +83,7 @@ impl Recorded {
         if !matches(fields, "eventCategory", "Management") {
             return;
         }
+        self.add_others(fields);
         if !matches(fields, "eventSource", KMS) {
             self.kms_excluded = true;
             return;
@@ -93,6 +100,27 @@ impl Recorded {
             self.write |= matches(fields, "readOnly", "false");
         } else {
             self.narrowed_by.extend(narrowing.into_iter().map(str::to_owned));
+        }
+    }
+
+    /// What an advanced selector for management events records of other services: nothing that can
+    /// be relied on where it asks for some of them, or for some events, alone.
+    fn add_others(&mut self, fields: &[Value]) {
+        let chooses = |field: &Value| {
+            let asks = |operator: &&str| !field.items(&[operator]).is_empty();
+            match field.text(&["Field"]) {
+                Some("eventCategory" | "readOnly") => false,
+                Some("eventSource") => ["Equals", "StartsWith", "EndsWith"].iter().any(asks),
+                _ => true,
+            }
+        };
+        let named = |field: &Value| field.text(&["Field"]) == Some("eventCategory");
+        let kept = ["cloudhsm.amazonaws.com", "cloudtrail.amazonaws.com"]
+            .iter()
+            .all(|source| matches(fields, "eventSource", source));
+        if kept && fields.iter().any(named) && !fields.iter().any(chooses) {
+            self.others_read |= matches(fields, "readOnly", "true");
+            self.others_write |= matches(fields, "readOnly", "false");
         }
     }
 
@@ -115,6 +143,8 @@ impl Recorded {
         let narrowed =
             (!complete && !self.narrowed_by.is_empty()).then(|| self.narrowed_by.clone());
         detail(details, "narrowed_by", narrowed);
+        let others = self.others_read && self.others_write;
+        detail(details, "others_left_out", (!others).then_some(true));
         let reason = if self.verdict() != Some(false) {
             None
         } else if self.kms_excluded {
@@ -219,7 +249,7 @@ mod tests {
         assert_eq!(found, Some(true));
         assert_eq!(
             details,
-            json!({"selectors": "basic", "partial": true, "records_reads": false, "records_writes": true})
+            json!({"selectors": "basic", "partial": true, "records_reads": false, "records_writes": true, "others_left_out": true})
         );
         let both = json!([{"ReadWriteType": "WriteOnly"}, {"ReadWriteType": "ReadOnly"}]);
         assert_eq!(verdict("EventSelectors", &both).1.at(&["partial"]), None);
@@ -275,6 +305,43 @@ mod tests {
             assert_eq!(found, logs_keys, "{fields}");
             assert_eq!(reason(&details), why, "{fields}");
             assert_eq!(details["selectors"], "advanced");
+        }
+    }
+
+    #[test]
+    fn it_is_told_whether_other_management_events_are_left_out() {
+        let management = json!({"Field": "eventCategory", "Equals": ["Management"]});
+        let source = |operator: &str, name: &str| json!({"Field": "eventSource", operator: [name]});
+        for (name, selectors, left_out) in [
+            ("EventSelectors", json!([{"ReadWriteType": "All"}]), false),
+            ("EventSelectors", json!([{"ExcludeManagementEventSources": [KMS]}]), false),
+            (
+                "EventSelectors",
+                json!([{"ReadWriteType": "ReadOnly", "ExcludeManagementEventSources": [KMS]}]),
+                true,
+            ),
+            ("EventSelectors", json!([{"IncludeManagementEvents": false}]), true),
+            ("AdvancedEventSelectors", json!([[management]]), false),
+            ("AdvancedEventSelectors", json!([[management, source("NotEquals", KMS)]]), false),
+            ("AdvancedEventSelectors", json!([[management, source("Equals", KMS)]]), true),
+            (
+                "AdvancedEventSelectors",
+                json!([[management, source("NotEquals", "cloudhsm.amazonaws.com")]]),
+                true,
+            ),
+            (
+                "AdvancedEventSelectors",
+                json!([[management, {"Field": "eventName", "NotEquals": ["Decrypt"]}]]),
+                true,
+            ),
+        ] {
+            let advanced = |fields: &Value| json!({ "FieldSelectors": fields });
+            let selectors = match name {
+                "EventSelectors" => selectors,
+                _ => selectors.as_array().unwrap().iter().map(advanced).collect(),
+            };
+            let (_, details) = verdict(name, &selectors);
+            assert_eq!(details["others_left_out"] == true, left_out, "{selectors}");
         }
     }
 

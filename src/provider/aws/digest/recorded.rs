@@ -1,0 +1,200 @@
+//! What a trail is known to record, and when.
+//!
+//! Selectors are read now and then; between two readings they hold as long as nothing changes them.
+//! Each reading speaks for the time from the change before it to the change after it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::super::super::Json as _;
+use super::claim::Trail;
+use super::stretch::{common, joined, without};
+use crate::finding::Period;
+
+/// The calls that change what a trail records.
+const CHANGES: &[&str] = &["CreateTrail", "DeleteTrail", "PutEventSelectors"];
+
+/// The names of the calls that change what a trail records.
+pub fn selector_changes() -> &'static [&'static str] {
+    CHANGES
+}
+
+/// What a trail's event selectors said when they were read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Selectors {
+    /// The trail's ARN.
+    pub trail: String,
+    /// As of when.
+    pub captured_at: Timestamp,
+    /// Whether all calls of KMS are recorded.
+    pub kms: bool,
+    /// Whether other management events are known to be left out.
+    pub leaves_out_others: bool,
+}
+
+impl Selectors {
+    /// Takes a row of inventory: `logs_keys` and `details` of log settings of the kind
+    /// `event_selectors`.
+    pub fn new(
+        trail: impl Into<String>,
+        captured_at: Timestamp,
+        logs_keys: Option<bool>,
+        details: &Value,
+    ) -> Self {
+        Self {
+            trail: trail.into(),
+            captured_at,
+            kms: logs_keys == Some(true) && details.flag(&["partial"]) != Some(true),
+            leaves_out_others: details.flag(&["others_left_out"]) == Some(true),
+        }
+    }
+}
+
+/// What a trail is known to record.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recorded {
+    /// The account that owns the trail.
+    pub account: String,
+    /// The trail's name.
+    pub trail: String,
+    /// The trail's home region.
+    pub home: String,
+    /// The stretches in which it is known to record all calls of KMS.
+    pub kms: Vec<Period>,
+    /// The stretches in which it is known to leave out management events of others.
+    pub leaves_out_others: Vec<Period>,
+}
+
+impl Recorded {
+    /// Puts together what was read of selectors, and when they may have been changed, by the account
+    /// in which they were.
+    pub fn all(
+        readings: &[Selectors],
+        changes: &BTreeMap<String, BTreeSet<Timestamp>>,
+    ) -> Vec<Self> {
+        let mut trails: BTreeMap<(&str, &str, &str), Vec<&Selectors>> = BTreeMap::new();
+        for reading in readings {
+            if let Some(trail) = parts(&reading.trail) {
+                trails.entry(trail).or_default().push(reading);
+            }
+        }
+        let none = BTreeSet::new();
+        let recorded = trails.into_iter().map(|((account, home, name), readings)| {
+            let changes = changes.get(account).unwrap_or(&none);
+            let when = |test: fn(&Selectors) -> bool| {
+                let found = readings.iter().filter(|reading| test(reading));
+                joined(found.map(|reading| holds(reading.captured_at, changes)).collect())
+            };
+            let (with, lacking) = (when(|reading| reading.kms), when(|reading| !reading.kms));
+            Self {
+                account: account.to_owned(),
+                trail: name.to_owned(),
+                home: home.to_owned(),
+                kms: with.into_iter().flat_map(|with| without(with, &lacking)).collect(),
+                leaves_out_others: when(|reading| reading.leaves_out_others),
+            }
+        });
+        recorded.collect()
+    }
+
+    /// What is known of a trail; nothing where two trails could be meant. A trail of an organization
+    /// belongs to an account that its digests do not name.
+    pub(super) fn of<'a>(trail: &Trail, all: &'a [Self]) -> Option<&'a Self> {
+        let mut found = all.iter().filter(|one| {
+            one.trail == trail.name
+                && one.home == trail.home
+                && (trail.organization.is_some() || one.account == trail.account)
+        });
+        let first = found.next()?;
+        found.next().is_none().then_some(first)
+    }
+
+    /// The parts of a stretch in which calls of KMS are recorded.
+    pub(super) fn with_kms(&self, stretch: Period) -> Vec<Period> {
+        self.kms.iter().filter_map(|kms| common(*kms, stretch)).collect()
+    }
+}
+
+/// Account, home region and name of a trail's ARN: `arn:aws:cloudtrail:REGION:ACCOUNT:trail/NAME`.
+fn parts(arn: &str) -> Option<(&str, &str, &str)> {
+    let mut parts = arn.splitn(6, ':');
+    let (_, _, service) = (parts.next()?, parts.next()?, parts.next()?);
+    let (region, account) = (parts.next()?, parts.next()?);
+    let name = parts.next()?.strip_prefix("trail/")?;
+    (service == "cloudtrail").then_some((account, region, name))
+}
+
+/// The stretch that a reading speaks for.
+fn holds(at: Timestamp, changes: &BTreeSet<Timestamp>) -> Period {
+    // A change within the second of the reading may have come before or after it: events have
+    // whole seconds.
+    let from = changes.range(..=at).next_back().copied().unwrap_or(Timestamp::MIN);
+    let to = changes.range(at..).next().copied().unwrap_or(Timestamp::MAX);
+    Period { from, to }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn time(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_reading_speaks_for_the_time_between_the_changes_around_it() {
+        let reading = |at: &str, logs_keys, details: &Value| {
+            let arn = "arn:aws:cloudtrail:eu-west-1:111122223333:trail/main";
+            Selectors::new(arn, time(at), logs_keys, details)
+        };
+        let excluded = json!({"reason": "kms_excluded"});
+        let readings = [
+            reading("2026-01-10T00:00:00Z", Some(true), &json!({})),
+            reading("2026-02-10T00:00:00Z", Some(false), &excluded),
+            reading(
+                "2026-03-10T00:00:00Z",
+                Some(true),
+                &json!({"partial": true, "others_left_out": true}),
+            ),
+            reading("2026-04-10T00:00:00Z", Some(true), &json!({})),
+        ];
+        let changed = ["2026-01-01", "2026-02-01", "2026-03-01", "2026-04-01"];
+        let changed = changed.iter().map(|day| time(&format!("{day}T00:00:00Z"))).collect();
+        let changes = BTreeMap::from([("111122223333".to_owned(), changed)]);
+        let all = Recorded::all(&readings, &changes);
+        assert_eq!(all.len(), 1);
+        let starts = |stretches: &[Period]| -> Vec<String> {
+            stretches.iter().map(|stretch| stretch.from.to_string()).collect()
+        };
+        assert_eq!(starts(&all[0].kms), ["2026-01-01T00:00:00Z", "2026-04-01T00:00:00Z"]);
+        assert_eq!(starts(&all[0].leaves_out_others), ["2026-03-01T00:00:00Z"]);
+        let silent = Recorded::all(&readings[..2], &BTreeMap::new());
+        assert_eq!(silent[0].kms, [], "one of them must be wrong about then, and none says which");
+    }
+
+    #[test]
+    fn a_trail_of_an_organization_is_found_by_its_name_unless_two_have_it() {
+        let of = |account: &str| Recorded {
+            account: account.to_owned(),
+            trail: "main".to_owned(),
+            home: "eu-west-1".to_owned(),
+            ..Recorded::default()
+        };
+        let trail = |organization: Option<&str>| Trail {
+            account: "111122223333".to_owned(),
+            region: "us-east-1".to_owned(),
+            organization: organization.map(str::to_owned),
+            name: "main".to_owned(),
+            home: "eu-west-1".to_owned(),
+        };
+        let (other, two) = ([of("999988887777")], [of("999988887777"), of("111122223333")]);
+        assert_eq!(Recorded::of(&trail(None), &other), None);
+        assert!(Recorded::of(&trail(None), &two).is_some());
+        assert!(Recorded::of(&trail(Some("o-a")), &other).is_some());
+        assert_eq!(Recorded::of(&trail(Some("o-a")), &two), None);
+    }
+}
