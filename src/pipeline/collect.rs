@@ -150,6 +150,8 @@ fn read_all(
             read(source.as_mut(), &sender).await;
         });
     }
+    // The channel ends with the last task.
+    drop(sender);
     tasks
 }
 

@@ -51,7 +51,7 @@ pub struct Import {
 }
 
 /// How many events are committed at once: more cost memory, fewer make more and smaller files.
-const PAGE_EVENTS: usize = 32_768;
+const PAGE_EVENTS: usize = 16_384;
 
 impl Import {
     fn events_a_page(&self) -> usize {

@@ -15,7 +15,7 @@ use crate::provider::source::{Batch, History, Item};
 use crate::store::{Cursors, Page, Receipt, Snapshot, Store, StoreError};
 
 /// A page is committed when it holds so many events, and at the end of a batch.
-const PAGE_EVENTS: usize = 32_768;
+const PAGE_EVENTS: usize = 16_384;
 
 /// What is known of the sources and of inventory, kept up with what is committed.
 pub(super) struct Books {
@@ -56,7 +56,7 @@ impl Books {
         for item in items {
             pages.item(&source, item);
         }
-        let Pages { mut pages, done, .. } = pages;
+        let Filling { mut pages, done, .. } = pages;
         let mut last = pages.pop().unwrap_or_default();
         last.receipts.extend(coverage.into_iter().map(Receipt::Coverage));
         if let Some(cursor) = cursor {
@@ -96,13 +96,13 @@ impl Books {
 }
 
 /// Pages of one batch that are being filled.
-struct Pages<'a> {
+struct Filling<'a> {
     books: &'a mut Books,
     pages: Vec<Page>,
     done: Imported,
 }
 
-impl Pages<'_> {
+impl Filling<'_> {
     fn item(&mut self, source: &Arc<str>, item: Item) {
         match item {
             Item::Record { format, raw, transport, context } => {
@@ -153,7 +153,9 @@ impl Pages<'_> {
         });
         let (pages, done) = parts.into_inner().unwrap_or_default();
         self.done.add(done);
-        pages.into_iter().for_each(|page| self.add(page));
+        for page in pages {
+            self.add(page);
+        }
     }
 
     /// Adds to the page that is being filled, less the inventory that was said lately.

@@ -27,7 +27,7 @@ use super::super::http::Signer;
 use super::super::source::SourceError;
 
 /// Credentials that expire sooner than this are asked for anew.
-const MARGIN: Duration = Duration::from_secs(300);
+const MARGIN: Duration = Duration::from_mins(5);
 
 /// The name of a session of an assumed role, where the configuration gives none.
 const SESSION_NAME: &str = "keytrail";

@@ -64,7 +64,7 @@ pub struct AzureActivityLog {
 ///
 /// # Errors
 /// When the configuration or its credentials cannot be used.
-#[expect(clippy::unused_async, reason = "every kind of source is made by an async function")]
+#[allow(clippy::unused_async, reason = "every kind of source is made by an async function")]
 pub async fn sources(
     config: &AzureActivityLog,
     tools: &Tools,

@@ -116,7 +116,7 @@ fn all_logs() -> Vec<WorkspaceLog> {
 ///
 /// # Errors
 /// When the configuration or its credentials cannot be used.
-#[expect(clippy::unused_async, reason = "every kind of source is made by an async function")]
+#[allow(clippy::unused_async, reason = "every kind of source is made by an async function")]
 pub async fn sources(
     config: &AzureWorkspace,
     tools: &Tools,

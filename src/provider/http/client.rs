@@ -17,7 +17,7 @@ use crate::provider::source::SourceError;
 const BODY_LIMIT: usize = 64 << 20;
 
 /// How long a call may take, and how long it may stand still.
-const CALL_TIME: Duration = Duration::from_secs(120);
+const CALL_TIME: Duration = Duration::from_mins(2);
 const IDLE_TIME: Duration = Duration::from_secs(30);
 const CONNECT_TIME: Duration = Duration::from_secs(10);
 

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 pub(super) const TRIES: usize = 8;
 
 /// A provider that asks for more patience than this is given up on for this run.
-const LONGEST: Duration = Duration::from_secs(120);
+const LONGEST: Duration = Duration::from_mins(2);
 
 /// The pauses between the tries of one call: exponential, with jitter.
 pub(super) fn pauses(first: Duration) -> ExponentialBackoff {
@@ -25,12 +25,11 @@ pub(super) fn pauses(first: Duration) -> ExponentialBackoff {
 /// `Date` says, so that the clock here does not matter.
 pub(super) fn retry_after(value: &str, date: Option<&str>) -> Option<Duration> {
     let value = value.trim();
-    let pause = match value.parse::<u64>() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
-            let (until, now) = (http_date(value)?, http_date(date?)?);
-            Duration::try_from(until.duration_since(now)).unwrap_or_default()
-        }
+    let pause = if let Ok(seconds) = value.parse::<u64>() {
+        Duration::from_secs(seconds)
+    } else {
+        let (until, now) = (http_date(value)?, http_date(date?)?);
+        Duration::try_from(until.duration_since(now)).unwrap_or_default()
     };
     Some(pause.min(LONGEST))
 }

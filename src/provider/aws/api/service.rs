@@ -90,7 +90,7 @@ pub(in crate::provider::aws) enum Partition {
     Aws,
     /// China.
     China,
-    /// AWS GovCloud (US).
+    /// AWS `GovCloud` (US).
     Gov,
 }
 

@@ -13,27 +13,27 @@ const WITHOUT_ROTATION: &[&str] =
 
 /// Asks about a key: what it is, and of a customer's own key its rotations, policy and grants.
 pub(super) async fn ask(api: &Api, key: String) -> Result<(Vec<Document>, Refused), SourceError> {
-    let mut one = Key { api, key: &key, documents: Vec::new(), refused: Refused::default() };
-    if let Some(metadata) = one.described().await? {
-        if metadata.text(&["KeyManager"]) == Some("CUSTOMER") {
-            one.policy().await?;
-            one.grants().await?;
-            one.rotations(&metadata).await?;
-        }
+    let mut one = Key { api, arn: &key, documents: Vec::new(), refused: Refused::default() };
+    if let Some(metadata) = one.described().await?
+        && metadata.text(&["KeyManager"]) == Some("CUSTOMER")
+    {
+        one.policy().await?;
+        one.grants().await?;
+        one.rotations(&metadata).await?;
     }
     Ok((one.documents, one.refused))
 }
 
 struct Key<'a> {
     api: &'a Api,
-    key: &'a str,
+    arn: &'a str,
     documents: Vec<Document>,
     refused: Refused,
 }
 
 impl Key<'_> {
     async fn read(&mut self, operation: &'static str) -> Result<Option<Value>, SourceError> {
-        self.read_with(operation, &json!({"KeyId": self.key})).await
+        self.read_with(operation, &json!({"KeyId": self.arn})).await
     }
 
     async fn read_with(
@@ -43,7 +43,7 @@ impl Key<'_> {
     ) -> Result<Option<Value>, SourceError> {
         let operation = KMS.op(operation);
         let outcome = self.api.read::<Value>(operation, body).await;
-        self.refused.pass(operation, self.key, outcome)
+        self.refused.pass(operation, self.arn, outcome)
     }
 
     async fn listed(
@@ -54,11 +54,11 @@ impl Key<'_> {
     ) -> Result<Option<Vec<Value>>, SourceError> {
         let operation = KMS.op(operation);
         let outcome = self.api.listed(operation, body, (Paging::MARKER, member)).await;
-        self.refused.pass(operation, self.key, outcome)
+        self.refused.pass(operation, self.arn, outcome)
     }
 
     fn found(&mut self, kind: InventoryKind, value: Value) {
-        self.documents.push((kind, value, Some(self.key.to_owned())));
+        self.documents.push((kind, value, Some(self.arn.to_owned())));
     }
 
     /// What the key is, and when it was last used; its metadata.
@@ -78,11 +78,11 @@ impl Key<'_> {
 
     async fn policy(&mut self) -> Result<(), SourceError> {
         let names =
-            self.listed("ListKeyPolicies", &json!({"KeyId": self.key}), "PolicyNames").await?;
+            self.listed("ListKeyPolicies", &json!({"KeyId": self.arn}), "PolicyNames").await?;
         // `default` is the only name that the service documents for a customer's own policy.
         let names = names.unwrap_or_else(|| vec![Value::from("default")]);
         for name in names.iter().filter_map(Value::as_str) {
-            let body = json!({"KeyId": self.key, "PolicyName": name});
+            let body = json!({"KeyId": self.arn, "PolicyName": name});
             if let Some(policy) = self.read_with("GetKeyPolicy", &body).await? {
                 // Members beside these two would make it look like another service's policy.
                 let policy = json!({"Policy": policy.at(&["Policy"]), "PolicyName": name});
@@ -93,7 +93,7 @@ impl Key<'_> {
     }
 
     async fn grants(&mut self) -> Result<(), SourceError> {
-        let body = json!({"KeyId": self.key, "Limit": 100});
+        let body = json!({"KeyId": self.arn, "Limit": 100});
         if let Some(grants) = self.listed("ListGrants", &body, "Grants").await? {
             self.found(InventoryKind::AwsListGrants, json!({"Grants": grants}));
         }
@@ -114,7 +114,7 @@ impl Key<'_> {
             self.found(InventoryKind::AwsKeyRotationStatus, status);
         }
         let body =
-            json!({"KeyId": self.key, "IncludeKeyMaterial": "ALL_KEY_MATERIAL", "Limit": 1000});
+            json!({"KeyId": self.arn, "IncludeKeyMaterial": "ALL_KEY_MATERIAL", "Limit": 1000});
         if let Some(rotations) = self.listed("ListKeyRotations", &body, "Rotations").await? {
             self.found(InventoryKind::AwsListKeyRotations, json!({"Rotations": rotations}));
         }

@@ -97,7 +97,7 @@ async fn trails(api: &Api, refused: &mut Refused) -> Result<Vec<Document>, Sourc
         let status = one(api, refused, CLOUDTRAIL.op("GetTrailStatus"), json!({"Name": arn}));
         if let (Some(status), Some(members)) = (status.await?, trail.as_object_mut()) {
             let kept = |name: &&str| Some(((*name).to_owned(), status.at(&[name])?.clone()));
-            members.insert("Status".to_owned(), STATUS.iter().filter_map(|n| kept(n)).collect());
+            members.insert("Status".to_owned(), STATUS.iter().filter_map(kept).collect());
         }
         documents.push((InventoryKind::AwsTrails, json!({"Trail": trail}), None));
         let body = json!({"TrailName": arn});

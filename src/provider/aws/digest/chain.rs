@@ -58,10 +58,12 @@ pub(super) fn coverage(
     // Files that a backfill digest names were delivered in its stretch, and are in no other digest.
     let backfills = doubtful.iter().filter(|digest| digest.claim.is_backfill);
     open.extend(backfills.map(|digest| happened(digest.claim.period)));
-    let mut rows = Rows { trail, recorded: Recorded::of(trail, recorded), rows: Vec::new() };
+    let mut rows = Answer { trail, recorded: Recorded::of(trail, recorded), rows: Vec::new() };
     for run in &runs {
         let proven = Period { from: run.period.from, to: before(run.period.to, LATENESS) };
-        without(proven, &open).into_iter().for_each(|stretch| rows.covered(stretch));
+        for stretch in without(proven, &open) {
+            rows.covered(stretch);
+        }
     }
     for (stretch, why) in lost.iter().chain(&unread) {
         rows.gap(*stretch, why);
@@ -214,13 +216,13 @@ fn together(claim: &Claim, logs: &[&LogFile], what: &str) -> Vec<Lost> {
 }
 
 /// The rows of one trail.
-struct Rows<'a> {
+struct Answer<'a> {
     trail: &'a Trail,
     recorded: Option<&'a Recorded>,
     rows: Vec<Coverage>,
 }
 
-impl Rows<'_> {
+impl Answer<'_> {
     fn covered(&mut self, stretch: Period) {
         let detail = format!(
             "signed digests of {} name every log file delivered, and each was read unchanged",

@@ -109,7 +109,7 @@ fn is_grant(item: &Value) -> bool {
     item.text(&["GrantId"]).is_some() && item.at(&["Operations"]).is_some_and(Value::is_array)
 }
 
-/// The backups of FSx, `DynamoDB` and others have no `BackupState` beside a cluster.
+/// The backups of `FSx`, `DynamoDB` and others have no `BackupState` beside a cluster.
 fn is_backup(item: &Value) -> bool {
     item.text(&["BackupId"]).is_some_and(|id| id.starts_with("backup-"))
         && item.text(&["BackupState"]).is_some()

@@ -20,6 +20,7 @@ type Test = fn(&str, &str) -> bool;
 
 /// What selectors together record of KMS.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Recorded {
     /// Calls that only read, which every use of a key is.
     read: bool,
