@@ -26,7 +26,7 @@ mod table;
 
 pub use append::Appended;
 pub use error::StoreError;
-pub use evidence::EventSelectors;
+pub use evidence::{Call, EventSelectors};
 pub use inventory::Snapshot;
 pub use location::Location;
 pub use maintain::{Maintained, Maintenance, Step, Tended};

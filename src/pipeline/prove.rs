@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use crate::event::sha256_hex;
 use crate::provider::aws::digest::{
-    DigestFile, Evidence, LogFiles, Outcome, Recorded, Selectors, Verified, news, selector_changes,
-    verify,
+    Change, DigestFile, Evidence, LogFiles, Outcome, Recorded, Selectors, Verified, news,
+    selector_changes, verify,
 };
 use crate::store::{Page, Proof, Receipt, Store, StoreError};
 
@@ -97,11 +97,14 @@ async fn recorded(store: &Store) -> Result<Vec<Recorded>, StoreError> {
         .into_iter()
         .map(|row| Selectors::new(row.trail, row.captured_at, row.logs_keys, &row.details))
         .collect();
-    let changes = store.times_of(selector_changes()).await?;
-    let account = |ledger: &str| ledger.strip_prefix("aws/").map(str::to_owned);
-    let changes =
-        changes.into_iter().filter_map(|(ledger, times)| Some((account(&ledger)?, times)));
-    Ok(Recorded::all(&readings, &changes.collect()))
+    let changes = store.calls(selector_changes()).await?;
+    let changes: Vec<Change> = changes
+        .iter()
+        .filter_map(|call| {
+            Some(Change::read(call.ledger.strip_prefix("aws/")?, call.time, &call.raw))
+        })
+        .collect();
+    Ok(Recorded::all(&readings, &changes))
 }
 
 /// Counts the verdicts and names the first that are bad.

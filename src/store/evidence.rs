@@ -1,6 +1,6 @@
 //! What proofs are held against: the files that were read, and what trails record.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use arrow::array::{Array as _, AsArray as _, RecordBatch};
 use arrow::datatypes::{DataType, Int64Type};
@@ -22,6 +22,17 @@ pub struct EventSelectors {
     pub logs_keys: Option<bool>,
     /// Specifics.
     pub details: Value,
+}
+
+/// A call that succeeded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// The owner of the log that tells of it.
+    pub ledger: String,
+    /// When it was made.
+    pub time: Timestamp,
+    /// Its record.
+    pub raw: String,
 }
 
 impl Store {
@@ -74,24 +85,22 @@ impl Store {
         Ok(found)
     }
 
-    /// When operations succeeded, by the ledger that tells of them.
+    /// The calls of these names that succeeded.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn times_of(
-        &self,
-        native_actions: &[&str],
-    ) -> Result<BTreeMap<String, BTreeSet<Timestamp>>, StoreError> {
+    pub async fn calls(&self, native_actions: &[&str]) -> Result<Vec<Call>, StoreError> {
         let wanted = native_actions.iter().map(|action| lit(*action)).collect();
         let filter = col("kind")
             .eq(lit("event"))
             .and(col("native_action").in_list(wanted, false))
             .and(col("outcome").eq(lit("success")));
-        let mut found: BTreeMap<String, BTreeSet<Timestamp>> = BTreeMap::new();
-        scan(&self.journal, filter, &["ledger", "time"], |batch| {
-            for (ledger, time) in texts(batch, 0).into_iter().zip(times(batch, 1)) {
+        let mut found = Vec::new();
+        scan(&self.journal, filter, &["ledger", "raw", "time"], |batch| {
+            let rows = texts(batch, 0).into_iter().zip(texts(batch, 1)).zip(times(batch, 2));
+            for ((ledger, raw), time) in rows {
                 if let (Some(ledger), Some(time)) = (ledger, time) {
-                    found.entry(ledger).or_default().insert(time);
+                    found.push(Call { ledger, time, raw: raw.unwrap_or_default() });
                 }
             }
         })

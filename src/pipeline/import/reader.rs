@@ -479,3 +479,46 @@ fn seems_ours(text: &str) -> bool {
     ];
     MARKS.iter().any(|mark| text.contains(mark))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_of_a_file_is_that_of_all_its_bytes_however_they_are_taken() {
+        let text = "{\"Records\":[]}\n".repeat(1000);
+        let whole = Some(sha256_hex(text.as_bytes()));
+        for taken in [0, 1, 7, 4096, text.len()] {
+            let inner = io::BufReader::with_capacity(16, text.as_bytes());
+            let mut bytes = Counted { inner, count: 0, hash: Some(Sha256::new()) };
+            let mut left = taken;
+            while left > 0 {
+                let count = bytes.fill_buf().unwrap().len().min(left);
+                bytes.consume(count);
+                left -= count;
+            }
+            let mut three = [0; 3];
+            let more = bytes.read(&mut three).unwrap();
+            assert_eq!(bytes.count, u64::try_from(taken + more).unwrap());
+            assert_eq!(bytes.file_read("x".to_owned()).map(|file| file.sha256), whole, "{taken}");
+        }
+        let unwanted = Counted { inner: text.as_bytes(), count: 0, hash: None };
+        assert_eq!(unwanted.file_read("x".to_owned()), None);
+    }
+
+    #[test]
+    fn log_files_of_a_trail_are_told_by_their_name() {
+        let name = "111122223333_CloudTrail_eu-west-1_20260731T2002Z_eQtkrQMTLsl1HwcX.json";
+        for (path, expected) in [
+            (format!("AWSLogs/111122223333/CloudTrail/eu-west-1/{name}.gz"), true),
+            (name.to_owned(), true),
+            (format!("C:\\logs\\{name}.gz"), true),
+            (format!("{name}.bak"), false),
+            (name.replace("_CloudTrail_", "_CloudTrail-Digest_"), false),
+            (name.replace("1111", "x111"), false),
+            ("trail.json".to_owned(), false),
+        ] {
+            assert_eq!(is_trail_log(&path), expected, "{path}");
+        }
+    }
+}

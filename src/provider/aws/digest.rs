@@ -29,7 +29,7 @@ use claim::Claim;
 use keys::Keys;
 
 pub use claim::Trail;
-pub use recorded::{Recorded, Selectors, selector_changes};
+pub use recorded::{Change, Recorded, Selectors, selector_changes};
 
 /// How long after an event its log file may be delivered. AWS speaks of minutes "on average", and
 /// promises nothing.

@@ -58,7 +58,7 @@ pub(super) fn coverage(
     // Files that a backfill digest names were delivered in its stretch, and are in no other digest.
     let backfills = doubtful.iter().filter(|digest| digest.claim.is_backfill);
     open.extend(backfills.map(|digest| happened(digest.claim.period)));
-    let mut rows = Answer { trail, recorded: Recorded::of(trail, recorded), rows: Vec::new() };
+    let mut rows = Rows { trail, recorded: Recorded::of(trail, recorded), found: Vec::new() };
     for run in &runs {
         let proven = Period { from: run.period.from, to: before(run.period.to, LATENESS) };
         for stretch in without(proven, &open) {
@@ -68,7 +68,7 @@ pub(super) fn coverage(
     for (stretch, why) in lost.iter().chain(&unread) {
         rows.gap(*stretch, why);
     }
-    rows.rows
+    rows.found
 }
 
 /// When events may have happened that were delivered in a stretch.
@@ -216,13 +216,13 @@ fn together(claim: &Claim, logs: &[&LogFile], what: &str) -> Vec<Lost> {
 }
 
 /// The rows of one trail.
-struct Answer<'a> {
+struct Rows<'a> {
     trail: &'a Trail,
     recorded: Option<&'a Recorded>,
-    rows: Vec<Coverage>,
+    found: Vec<Coverage>,
 }
 
-impl Answer<'_> {
+impl Rows<'_> {
     fn covered(&mut self, stretch: Period) {
         let detail = format!(
             "signed digests of {} name every log file delivered, and each was read unchanged",
@@ -250,7 +250,7 @@ impl Answer<'_> {
     }
 
     fn row(&mut self, kind: &str, period: Period, (status, detail): (&str, &str)) {
-        self.rows.push(Coverage {
+        self.found.push(Coverage {
             ledger: format!("aws/{}", self.trail.account),
             region: Some(self.trail.region.clone()),
             kind: kind.to_owned(),

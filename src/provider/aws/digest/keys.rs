@@ -167,7 +167,7 @@ mod tests {
                 })
                 .collect();
             let keys = Keys::read(&[json!({ "PublicKeyList": list }).to_string()]);
-            assert_eq!(keys.refused, [] as [&str; 0]);
+            assert!(keys.refused.is_empty(), "{:?}", keys.refused);
             assert_eq!(keys.known.len(), 2);
             let from = keys.known.values().map(|key| key.valid[0].from.as_second());
             assert_eq!(from.collect::<Vec<_>>(), [1_436_317_441; 2]);

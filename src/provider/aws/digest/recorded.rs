@@ -3,14 +3,14 @@
 //! Selectors are read now and then; between two readings they hold as long as nothing changes them.
 //! Each reading speaks for the time from the change before it to the change after it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::super::super::Json as _;
 use super::claim::Trail;
-use super::stretch::{common, joined, without};
+use super::stretch::{before, common, joined, without};
 use crate::finding::Period;
 
 /// The calls that change what a trail records.
@@ -52,6 +52,30 @@ impl Selectors {
     }
 }
 
+/// A call that may have changed what a trail records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The account in which it was made.
+    pub account: String,
+    /// When.
+    pub at: Timestamp,
+    /// The trail's name; `None` where the record does not tell it: any may be meant.
+    pub trail: Option<String>,
+}
+
+impl Change {
+    /// Reads the record of a call.
+    pub fn read(account: impl Into<String>, at: Timestamp, raw: &str) -> Self {
+        let record: Value = serde_json::from_str(raw).unwrap_or_default();
+        // A trail is named by its name or by its ARN.
+        let named = ["trailName", "name"].iter().find_map(|member| {
+            let name = record.text(&["requestParameters", member])?;
+            Some(name.rsplit('/').next().unwrap_or(name).to_owned())
+        });
+        Self { account: account.into(), at, trail: named }
+    }
+}
+
 /// What a trail is known to record.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Recorded {
@@ -68,24 +92,24 @@ pub struct Recorded {
 }
 
 impl Recorded {
-    /// Puts together what was read of selectors, and when they may have been changed, by the account
-    /// in which they were.
-    pub fn all(
-        readings: &[Selectors],
-        changes: &BTreeMap<String, BTreeSet<Timestamp>>,
-    ) -> Vec<Self> {
+    /// Puts together what was read of selectors, and when they may have been changed.
+    pub fn all(readings: &[Selectors], changes: &[Change]) -> Vec<Self> {
         let mut trails: BTreeMap<(&str, &str, &str), Vec<&Selectors>> = BTreeMap::new();
         for reading in readings {
             if let Some(trail) = parts(&reading.trail) {
                 trails.entry(trail).or_default().push(reading);
             }
         }
-        let none = BTreeSet::new();
         let recorded = trails.into_iter().map(|((account, home, name), readings)| {
-            let changes = changes.get(account).unwrap_or(&none);
+            let times: Vec<Timestamp> = changes
+                .iter()
+                .filter(|change| change.account == account)
+                .filter(|change| change.trail.as_deref().is_none_or(|trail| trail == name))
+                .map(|change| change.at)
+                .collect();
             let when = |test: fn(&Selectors) -> bool| {
                 let found = readings.iter().filter(|reading| test(reading));
-                joined(found.map(|reading| holds(reading.captured_at, changes)).collect())
+                joined(found.map(|reading| holds(reading.captured_at, &times)).collect())
             };
             let (with, lacking) = (when(|reading| reading.kms), when(|reading| !reading.kms));
             Self {
@@ -127,11 +151,12 @@ fn parts(arn: &str) -> Option<(&str, &str, &str)> {
 }
 
 /// The stretch that a reading speaks for.
-fn holds(at: Timestamp, changes: &BTreeSet<Timestamp>) -> Period {
-    // A change within the second of the reading may have come before or after it: events have
-    // whole seconds.
-    let from = changes.range(..=at).next_back().copied().unwrap_or(Timestamp::MIN);
-    let to = changes.range(at..).next().copied().unwrap_or(Timestamp::MAX);
+fn holds(at: Timestamp, changes: &[Timestamp]) -> Period {
+    let changes = changes.iter().copied();
+    let from = changes.clone().filter(|change| *change <= at).max().unwrap_or(Timestamp::MIN);
+    // A change in the second of the reading may have come after it: events have whole seconds.
+    let second = before(at, SignedDuration::from_secs(1));
+    let to = changes.filter(|change| *change > second).min().unwrap_or(Timestamp::MAX);
     Period { from, to }
 }
 
@@ -162,9 +187,14 @@ mod tests {
             ),
             reading("2026-04-10T00:00:00Z", Some(true), &json!({})),
         ];
-        let changed = ["2026-01-01", "2026-02-01", "2026-03-01", "2026-04-01"];
-        let changed = changed.iter().map(|day| time(&format!("{day}T00:00:00Z"))).collect();
-        let changes = BTreeMap::from([("111122223333".to_owned(), changed)]);
+        let change = |trail: &str, day: &str| {
+            let raw = json!({"requestParameters": {"trailName": trail}}).to_string();
+            Change::read("111122223333", time(&format!("{day}T00:00:00Z")), &raw)
+        };
+        let arn = "arn:aws:cloudtrail:eu-west-1:111122223333:trail/main";
+        let days = ["2026-01-01", "2026-02-01", "2026-03-01", "2026-04-01"];
+        let mut changes: Vec<Change> = days.iter().map(|day| change(arn, day)).collect();
+        changes.push(change("other", "2026-01-05"));
         let all = Recorded::all(&readings, &changes);
         assert_eq!(all.len(), 1);
         let starts = |stretches: &[Period]| -> Vec<String> {
@@ -172,8 +202,11 @@ mod tests {
         };
         assert_eq!(starts(&all[0].kms), ["2026-01-01T00:00:00Z", "2026-04-01T00:00:00Z"]);
         assert_eq!(starts(&all[0].leaves_out_others), ["2026-03-01T00:00:00Z"]);
-        let silent = Recorded::all(&readings[..2], &BTreeMap::new());
+        let silent = Recorded::all(&readings[..2], &[]);
         assert_eq!(silent[0].kms, [], "one of them must be wrong about then, and none says which");
+        let nameless = Change::read("111122223333", time("2026-01-05T00:00:00Z"), "{");
+        let all = Recorded::all(&readings[..1], &[nameless]);
+        assert_eq!(starts(&all[0].kms), ["2026-01-05T00:00:00Z"], "any trail may be meant");
     }
 
     #[test]

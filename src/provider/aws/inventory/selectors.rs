@@ -18,22 +18,27 @@ const KMS: &str = "kms.amazonaws.com";
 /// Whether an event's value is what an operator's value asks for.
 type Test = fn(&str, &str) -> bool;
 
-/// What selectors together record of KMS.
+/// Which calls are recorded.
+#[derive(Debug, Default)]
+struct Calls {
+    /// Those that only read, which every use of a key is.
+    read: bool,
+    /// Those that change something.
+    write: bool,
+}
+
+/// What selectors together record.
 #[derive(Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Recorded {
-    /// Calls that only read, which every use of a key is.
-    read: bool,
-    /// Calls that change something.
-    write: bool,
-    /// Some calls, singled out by these fields.
+    /// Calls of KMS.
+    kms: Calls,
+    /// Some calls of KMS, singled out by these fields.
     narrowed_by: Vec<String>,
     /// A selector for management events leaves out KMS by name.
     kms_excluded: bool,
-    /// Management events of every service but KMS that only read.
-    others_read: bool,
-    /// Management events of every service but KMS that change something.
-    others_write: bool,
+    /// Calls of every service but KMS.
+    others: Calls,
 }
 
 /// `get-event-selectors`.
@@ -64,8 +69,8 @@ impl Recorded {
             return;
         }
         let which = selector.text(&["ReadWriteType"]).unwrap_or("All");
-        self.others_read |= which != "WriteOnly";
-        self.others_write |= which != "ReadOnly";
+        self.others.read |= which != "WriteOnly";
+        self.others.write |= which != "ReadOnly";
         let excluded = selector
             .items(&["ExcludeManagementEventSources"])
             .iter()
@@ -75,8 +80,8 @@ impl Recorded {
             self.kms_excluded = true;
             return;
         }
-        self.read |= which != "WriteOnly";
-        self.write |= which != "ReadOnly";
+        self.kms.read |= which != "WriteOnly";
+        self.kms.write |= which != "ReadOnly";
     }
 
     fn add_advanced(&mut self, selector: &Value) {
@@ -97,8 +102,8 @@ impl Recorded {
             narrowing.push("eventCategory");
         }
         if narrowing.is_empty() {
-            self.read |= matches(fields, "readOnly", "true");
-            self.write |= matches(fields, "readOnly", "false");
+            self.kms.read |= matches(fields, "readOnly", "true");
+            self.kms.write |= matches(fields, "readOnly", "false");
         } else {
             self.narrowed_by.extend(narrowing.into_iter().map(str::to_owned));
         }
@@ -120,13 +125,13 @@ impl Recorded {
             .iter()
             .all(|source| matches(fields, "eventSource", source));
         if kept && fields.iter().any(named) && !fields.iter().any(chooses) {
-            self.others_read |= matches(fields, "readOnly", "true");
-            self.others_write |= matches(fields, "readOnly", "false");
+            self.others.read |= matches(fields, "readOnly", "true");
+            self.others.write |= matches(fields, "readOnly", "false");
         }
     }
 
     fn verdict(&self) -> Option<bool> {
-        if self.write {
+        if self.kms.write {
             Some(true)
         } else if self.narrowed_by.is_empty() {
             Some(false)
@@ -136,21 +141,21 @@ impl Recorded {
     }
 
     fn describe(&self, details: &mut Map<String, Value>) {
-        let complete = self.read && self.write;
-        let some = self.read || self.write || !self.narrowed_by.is_empty();
+        let complete = self.kms.read && self.kms.write;
+        let some = self.kms.read || self.kms.write || !self.narrowed_by.is_empty();
         detail(details, "partial", (some && !complete).then_some(true));
-        detail(details, "records_reads", Some(self.read));
-        detail(details, "records_writes", Some(self.write));
+        detail(details, "records_reads", Some(self.kms.read));
+        detail(details, "records_writes", Some(self.kms.write));
         let narrowed =
             (!complete && !self.narrowed_by.is_empty()).then(|| self.narrowed_by.clone());
         detail(details, "narrowed_by", narrowed);
-        let others = self.others_read && self.others_write;
+        let others = self.others.read && self.others.write;
         detail(details, "others_left_out", (!others).then_some(true));
         let reason = if self.verdict() != Some(false) {
             None
         } else if self.kms_excluded {
             Some("kms_excluded")
-        } else if self.read {
+        } else if self.kms.read {
             Some("writes_excluded")
         } else {
             Some("management_events_excluded")
