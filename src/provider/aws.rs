@@ -3,15 +3,13 @@
 #[cfg(feature = "collect")]
 mod api;
 #[cfg(feature = "collect")]
+pub mod audit_logs;
+#[cfg(feature = "collect")]
 pub mod auth;
 pub mod certificates;
 pub mod cloudhsm;
 pub mod cloudtrail;
-#[cfg(feature = "collect")]
-pub mod collect_inventory;
 mod dates;
-#[cfg(feature = "collect")]
-pub mod digest;
 pub mod inventory;
 pub mod policy;
 #[cfg(feature = "collect")]

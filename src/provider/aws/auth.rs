@@ -253,6 +253,11 @@ fn signed(
     let signable = SignableRequest::new(method.as_str(), request.uri().to_string(), headers, body)?;
     let (instructions, _) = sign(signable, &params)?.into_parts();
     instructions.apply_to_request_http1x(request);
+    for name in ["authorization", "x-amz-security-token"] {
+        if let Some(value) = request.headers_mut().get_mut(name) {
+            value.set_sensitive(true);
+        }
+    }
     Ok(())
 }
 
