@@ -184,7 +184,7 @@ const KEY_VERSIONS: &[Column] = &[
 const HSMS: &[Column] = &[
     ("hsm_id", Kind::Text, false, "The HSM's id"),
     ("cluster_id", Kind::Text, true, "Cluster or pool it belongs to"),
-    ("kind", Kind::Text, false, "cluster, hsm, pool, vault, instance"),
+    ("kind", Kind::Text, false, "cluster, hsm, pool, vault, instance; proposal, import_job"),
     ("state", Kind::Text, true, "The provider's word, lower case"),
     ("hsm_type", Kind::Text, true, "Hardware type or SKU"),
     ("mode", Kind::Text, true, "FIPS or NON_FIPS"),
@@ -198,7 +198,7 @@ const LOG_SETTINGS: &[Column] = &[
         "kind",
         Kind::Text,
         false,
-        "event_selectors, trail, log_group, diagnostic_setting, audit_config",
+        "event_selectors, trail, log_group, log_bucket, diagnostic_setting, audit_config",
     ),
     ("resource_id", Kind::Text, true, "The resource whose logs it routes"),
     ("logs_keys", Kind::Flag, true, "Whether key events are recorded"),

@@ -128,7 +128,8 @@ pub struct HsmRow {
     pub hsm_id: String,
     /// The cluster or pool that it belongs to; its own id for a cluster row.
     pub cluster_id: Option<String>,
-    /// `cluster`, `hsm`, `pool`, `vault`, `instance`.
+    /// `cluster`, `hsm`, `pool`, `vault`, `instance`; `proposal` (about an instance) and
+    /// `import_job` are no HSMs, and stand here for want of a better place.
     pub kind: String,
     /// State in the provider's word, lower case.
     pub state: Option<String>,
@@ -153,7 +154,7 @@ pub struct LogSettingRow {
     pub region: Option<String>,
     /// The setting's identity: trail ARN, log group, diagnostic setting id.
     pub setting_id: String,
-    /// `event_selectors`, `trail`, `log_group`, `diagnostic_setting`, `audit_config`.
+    /// `event_selectors`, `trail`, `log_group`, `log_bucket`, `diagnostic_setting`, `audit_config`.
     pub kind: String,
     /// The resource whose logs it routes, where it is about one.
     pub resource_id: Option<String>,
@@ -238,6 +239,16 @@ pub enum InventoryKind {
     GcpKeyVersion,
     /// `gcloud kms keys get-iam-policy --format json`: `{"bindings": […], "etag"}`.
     GcpIamPolicy,
+    /// `gcloud projects get-iam-policy --format json`, for what it audits.
+    GcpAuditConfig,
+    /// One item of `gcloud logging buckets list --format json`.
+    GcpLogBucket,
+    /// One item of `gcloud kms import-jobs list --format json`.
+    GcpImportJob,
+    /// One item of `gcloud kms single-tenant-hsm list --format json`.
+    GcpHsmInstance,
+    /// One item of `gcloud kms single-tenant-hsm proposal list --format json`.
+    GcpHsmProposal,
     /// `az keyvault key show`, or one item of `az keyvault key list`.
     AzureKey,
     /// One item of `az keyvault key list-versions`.

@@ -123,9 +123,14 @@ pub fn inventory_rows(
     context: &InventoryContext,
 ) -> Result<Inventory, Reject> {
     match kind {
-        InventoryKind::GcpKey | InventoryKind::GcpKeyVersion | InventoryKind::GcpIamPolicy => {
-            gcp::inventory::read(kind, value, context)
-        }
+        InventoryKind::GcpKey
+        | InventoryKind::GcpKeyVersion
+        | InventoryKind::GcpIamPolicy
+        | InventoryKind::GcpAuditConfig
+        | InventoryKind::GcpLogBucket
+        | InventoryKind::GcpImportJob
+        | InventoryKind::GcpHsmInstance
+        | InventoryKind::GcpHsmProposal => gcp::inventory::read(kind, value, context),
         InventoryKind::AzureKey
         | InventoryKind::AzureKeyVersion
         | InventoryKind::AzureVault

@@ -16,7 +16,7 @@ mod logging;
 mod methods;
 mod outcome;
 pub(super) mod policy;
-mod quorum;
+pub(super) mod quorum;
 mod subject;
 
 pub use methods::{SERVICES, Service, action_of};

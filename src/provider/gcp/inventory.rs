@@ -4,6 +4,12 @@
 //! holds. A key has no state of its own; its row takes that of its primary version. Fields:
 //! `CryptoKey`, `CryptoKeyVersion` in the Cloud KMS API reference, `Policy` in that of IAM.
 
+mod hsm;
+mod settings;
+
+#[cfg(feature = "collect")]
+pub(super) use settings::Auditing;
+
 use serde_json::{Value, json};
 
 use super::super::inventory::{Inventory, InventoryContext, InventoryKind, KeyRow, KeyVersionRow};
@@ -22,6 +28,15 @@ const POLICY_FIELDS: &[&str] = &["auditConfigs", "bindings", "etag", "version"];
 /// The collections in the name of a version.
 const VERSION: &[&str] = &["projects", "locations", "keyRings", "cryptoKeys", "cryptoKeyVersions"];
 
+/// Documents that a name of these collections and one member tell.
+const NAMED: &[(&[&str], &str, InventoryKind)] = &[
+    (VERSION, "state", InventoryKind::GcpKeyVersion),
+    (resource::IMPORT_JOB, "importMethod", InventoryKind::GcpImportJob),
+    (resource::HSM, "state", InventoryKind::GcpHsmInstance),
+    (resource::PROPOSAL, "state", InventoryKind::GcpHsmProposal),
+    (resource::LOG_BUCKET, "lifecycleState", InventoryKind::GcpLogBucket),
+];
+
 /// Tells which inventory document `value` is; `None` when it is none.
 pub fn detect(value: &Value) -> Option<InventoryKind> {
     let has = |name: &str| value.get(name).is_some();
@@ -30,13 +45,19 @@ pub fn detect(value: &Value) -> Option<InventoryKind> {
         if is_key && name.is_exactly(resource::KEY) {
             return Some(InventoryKind::GcpKey);
         }
-        return (has("state") && name.is_exactly(VERSION)).then_some(InventoryKind::GcpKeyVersion);
+        let told = |(collections, member, kind): &(&[&str], &str, InventoryKind)| {
+            (has(member) && name.is_exactly(collections)).then_some(*kind)
+        };
+        return NAMED.iter().find_map(told);
     }
     let members = value.as_object()?;
     let is_policy = members.keys().all(|name| POLICY_FIELDS.contains(&name.as_str()))
         && value.text(&["etag"]).is_some()
         && value.get("bindings").is_none_or(Value::is_array);
-    is_policy.then_some(InventoryKind::GcpIamPolicy)
+    // Only a project and what is above it say what is audited.
+    let audits = !value.items(&["auditConfigs"]).is_empty();
+    let kind = if audits { InventoryKind::GcpAuditConfig } else { InventoryKind::GcpIamPolicy };
+    is_policy.then_some(kind)
 }
 
 /// Reads one inventory document.
@@ -55,6 +76,11 @@ pub fn read(
             Ok(Inventory { key_versions: vec![row], ..Inventory::default() })
         }
         InventoryKind::GcpIamPolicy => read_policy(value, context),
+        InventoryKind::GcpAuditConfig => settings::audit_config(value, context),
+        InventoryKind::GcpLogBucket => settings::log_bucket(value),
+        InventoryKind::GcpHsmInstance => hsm::instance(value),
+        InventoryKind::GcpHsmProposal => hsm::proposal(value),
+        InventoryKind::GcpImportJob => hsm::import_job(value),
         _ => Err(Reject::new(Reason::UnknownFormat, "not a document of gcloud")),
     }
 }
@@ -97,7 +123,7 @@ fn read_key(value: &Value) -> Result<Inventory, Reject> {
 
 fn bad_name(name: &str) -> Reject {
     let name: String = name.chars().take(200).collect();
-    Reject::new(Reason::BadText, format!("`{name}` is not the name of a CryptoKey"))
+    Reject::new(Reason::BadText, format!("`{name}` is not the name of what it should be"))
 }
 
 fn key_origin(value: &Value, protection: Option<Protection>) -> Option<Origin> {
@@ -199,7 +225,14 @@ fn read_policy(value: &Value, context: &InventoryContext) -> Result<Inventory, R
     };
     let public: Vec<Value> =
         bindings.iter().filter(|binding| members(binding)).map(short).take(LONGEST_LIST).collect();
-    row.access = Some(if public.is_empty() { "restricted" } else { "public" }.to_owned());
+    // What the key ring grants counts for its keys too.
+    let partly = value.flag(&["inheritedUnread"]) == Some(true);
+    let access = match (public.is_empty(), partly) {
+        (false, _) => "public",
+        (true, true) => "unreadable",
+        (true, false) => "restricted",
+    };
+    row.access = Some(access.to_owned());
     if !public.is_empty() {
         row.details.insert("public_bindings".to_owned(), Value::from(public));
     }
@@ -216,6 +249,7 @@ fn short(binding: &Value) -> Value {
         "role": binding.text(&["role"]),
         "members": members,
         "condition": binding.text(&["condition", "expression"]),
+        "inherited_from": binding.text(&["inheritedFrom"]),
     })
 }
 

@@ -17,6 +17,9 @@ pub(super) const HSM: &[&str] = &["projects", "locations", "singleTenantHsmInsta
 pub(super) const PROPOSAL: &[&str] =
     &["projects", "locations", "singleTenantHsmInstances", "proposals"];
 
+/// The collections in the name of a log bucket.
+pub(super) const LOG_BUCKET: &[&str] = &["projects", "locations", "buckets"];
+
 /// Names are at most this deep; what follows is not looked at.
 const DEEPEST: usize = 8;
 

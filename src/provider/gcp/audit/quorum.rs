@@ -31,10 +31,11 @@ const PROPOSALS: &[&[&str]] =
 const INSTANCES: &[&[&str]] = &[&["request", "singleTenantHsmInstance"], &["response"]];
 
 /// The two forms of a proposal's approval.
-const PARAMETERS: &[&str] = &["quorumParameters", "requiredActionQuorumParameters"];
+pub(in super::super) const PARAMETERS: &[&str] =
+    &["quorumParameters", "requiredActionQuorumParameters"];
 
 /// What a proposal can ask for.
-const OPERATIONS: &[&str] = &[
+pub(in super::super) const OPERATIONS: &[&str] = &[
     "registerTwoFactorAuthKeys",
     "disableSingleTenantHsmInstance",
     "enableSingleTenantHsmInstance",
@@ -126,7 +127,8 @@ fn pems(value: &Value, name: &str) -> BTreeSet<String> {
     proto::items(value, &[name]).iter().filter_map(Value::as_str).map(fingerprint).collect()
 }
 
-fn fingerprint(pem: &str) -> String {
+/// How a public key is told: a hash of its PEM text without white space.
+pub(in super::super) fn fingerprint(pem: &str) -> String {
     let text: String = pem.chars().filter(|character| !character.is_whitespace()).collect();
     format!("sha256:{}", sha256_hex(text.as_bytes()))
 }
