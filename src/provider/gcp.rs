@@ -5,7 +5,8 @@ mod api;
 pub mod audit;
 #[cfg(feature = "collect")]
 mod auth;
-#[cfg(all(test, feature = "collect"))]
+#[cfg(test)]
+#[cfg(feature = "collect")]
 mod double;
 #[cfg(feature = "collect")]
 mod hierarchy;

@@ -25,7 +25,7 @@ use super::super::source::SourceError;
 
 /// How long to wait for a token. Without credentials the library looks for a metadata server, which
 /// outside of Google Cloud never answers.
-const TOKEN_TIME: Duration = Duration::from_secs(60);
+const TOKEN_TIME: Duration = Duration::from_mins(1);
 
 const HINT: &str = "run `gcloud auth application-default login`, or name a file of credentials in \
     `access.credentials_file`; docs/sources.md says how";
@@ -81,10 +81,10 @@ impl GcpAuth {
         let request = Wanted { access, scopes, what: &what };
         let credentials = match (&access.credentials_file, &access.impersonate) {
             (None, None) => request.default_ones()?,
-            (Some(file), None) => request.from_file(file, Some(scopes))?,
+            (Some(file), None) => request.filed(file, Some(scopes))?,
             (None, Some(target)) => request.impersonate(request.default_ones()?, target)?,
             (Some(file), Some(target)) => {
-                request.impersonate(request.from_file(file, None)?, target)?
+                request.impersonate(request.filed(file, None)?, target)?
             }
         };
         Ok(Self { what, credentials: Some(credentials) })
@@ -168,7 +168,7 @@ impl Wanted<'_> {
     }
 
     /// The credentials in a file; without `scopes`, with the scope that covers everything.
-    fn from_file(&self, file: &str, scopes: Option<&[&str]>) -> Built {
+    fn filed(&self, file: &str, scopes: Option<&[&str]>) -> Built {
         let value = read(file, self.what)?;
         let quota = self.access.quota_project.as_deref();
         let scopes = scopes.map(|scopes| scopes.iter().map(|scope| (*scope).to_owned()));

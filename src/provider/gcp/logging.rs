@@ -80,6 +80,7 @@ pub struct GcpLogging {
 ///
 /// # Errors
 /// When the configuration or the credentials cannot be used.
+#[expect(clippy::unused_async, reason = "tokens are renewed on the runtime that this needs")]
 pub async fn sources(
     config: &GcpLogging,
     tools: &Tools,
@@ -100,7 +101,7 @@ pub async fn sources(
     }
     let services = Services::new(config, tools)?;
     let make = |scope| -> Box<dyn Source> {
-        Box::new(LogSource::new(&config.name, scope, &services, tools.client.fresh()))
+        Box::new(LogSource::new(&config.name, scope, &services, &tools.client.fresh()))
     };
     Ok(scopes.into_iter().map(make).collect())
 }
@@ -157,7 +158,7 @@ struct Reading {
 }
 
 impl LogSource {
-    fn new(name: &str, scope: Scope, services: &Services, client: Client) -> Self {
+    fn new(name: &str, scope: Scope, services: &Services, client: &Client) -> Self {
         let with = |api: &Api| Api { client: client.clone(), ..api.clone() };
         let short = scope.account();
         Self {
@@ -286,7 +287,7 @@ impl LogSource {
         auditing::proven(&self.sights, &self.changes).into_iter().map(clip).collect()
     }
 
-    fn batch(&mut self, page: Page, cursor: Cursor, coverage: Vec<Coverage>) -> Batch {
+    fn batch(&mut self, page: Page, cursor: &Cursor, coverage: Vec<Coverage>) -> Batch {
         let account = Some(self.scope.account());
         let record = |raw: String| Item::Record {
             format: Format::GcpAudit,
@@ -296,7 +297,7 @@ impl LogSource {
         };
         let logged_until = self.logged_until;
         let sight = self.sights.last().cloned();
-        let cursor = Cursor { logged_until, sight, ..cursor };
+        let cursor = Cursor { logged_until, sight, ..cursor.clone() };
         Batch {
             reached: cursor.part.map(|part| part.reached).or(cursor.settled),
             items: page.entries.into_iter().map(|entry| record(entry.raw)).collect(),
@@ -376,13 +377,13 @@ impl LogSource {
                 if page.entries.is_empty() {
                     continue;
                 }
-                return Ok(Some(self.batch(page, cursor, Vec::new())));
+                return Ok(Some(self.batch(page, &cursor, Vec::new())));
             }
             let coverage = self.coverage(plan, slice);
             self.logged_until(&coverage, slice);
             let cursor = plan.done(slice, reading.pages);
             if slice.settled || !page.entries.is_empty() || !self.notes.is_empty() {
-                return Ok(Some(self.batch(page, cursor, coverage)));
+                return Ok(Some(self.batch(page, &cursor, coverage)));
             }
         }
     }

@@ -153,9 +153,12 @@ async fn what_the_ring_grants_counts_for_its_keys() {
 
 #[tokio::test]
 async fn a_ring_whose_policy_is_refused_leaves_open_who_may_use_its_keys() {
-    let double = Double::start(|asked| match asked.path.contains("keyRings/r:getIamPolicy") {
-        true => refused(),
-        false => project(&asked.path),
+    let double = Double::start(|asked| {
+        if asked.path.contains("keyRings/r:getIamPolicy") {
+            refused()
+        } else {
+            project(&asked.path)
+        }
     });
     let run = collect(&config(&double)).await;
     assert!(run.rows.keys.iter().any(|row| row.access.as_deref() == Some("unreadable")));
@@ -165,9 +168,8 @@ async fn a_ring_whose_policy_is_refused_leaves_open_who_may_use_its_keys() {
 
 #[tokio::test]
 async fn a_refused_location_does_not_stop_the_rest_and_is_told_with_the_permission() {
-    let double = Double::start(|asked| match asked.path.contains("locations/eu/keyRings") {
-        true => refused(),
-        false => project(&asked.path),
+    let double = Double::start(|asked| {
+        if asked.path.contains("locations/eu/keyRings") { refused() } else { project(&asked.path) }
     });
     let run = collect(&config(&double)).await;
     assert!(run.error.is_none(), "{:?}", run.error);
@@ -179,9 +181,8 @@ async fn a_refused_location_does_not_stop_the_rest_and_is_told_with_the_permissi
 
 #[tokio::test]
 async fn a_project_in_which_everything_is_refused_is_an_error() {
-    let double = Double::start(|asked| match asked.path.contains("/keyRings") {
-        true => refused(),
-        false => project(&asked.path),
+    let double = Double::start(|asked| {
+        if asked.path.contains("/keyRings") { refused() } else { project(&asked.path) }
     });
     let run = collect(&config(&double)).await;
     assert!(matches!(run.error, Some(SourceError::Denied { .. })), "{:?}", run.error);
@@ -192,9 +193,12 @@ async fn a_project_in_which_everything_is_refused_is_an_error() {
 
 #[tokio::test]
 async fn a_list_under_another_name_is_not_taken_for_an_empty_one() {
-    let double = Double::start(|asked| match asked.path.contains("us-east1/keyRings?") {
-        true => (200, json!({"key_rings": [{"name": "x"}]}).to_string()),
-        false => project(&asked.path),
+    let double = Double::start(|asked| {
+        if asked.path.contains("us-east1/keyRings?") {
+            (200, json!({"key_rings": [{"name": "x"}]}).to_string())
+        } else {
+            project(&asked.path)
+        }
     });
     let run = collect(&config(&double)).await;
     assert!(run.notes.iter().any(|note| note.message.contains("key_rings")), "{:?}", run.notes);
@@ -202,9 +206,12 @@ async fn a_list_under_another_name_is_not_taken_for_an_empty_one() {
 
 #[tokio::test]
 async fn a_hostile_name_is_not_put_into_an_address() {
-    let double = Double::start(|asked| match asked.path.contains("us-east1/keyRings?") {
-        true => (200, json!({"keyRings": [{"name": "a/../b?c"}, {}, 7]}).to_string()),
-        false => project(&asked.path),
+    let double = Double::start(|asked| {
+        if asked.path.contains("us-east1/keyRings?") {
+            (200, json!({"keyRings": [{"name": "a/../b?c"}, {}, 7]}).to_string())
+        } else {
+            project(&asked.path)
+        }
     });
     let run = collect(&config(&double)).await;
     assert_eq!(run.notes.len(), 3);

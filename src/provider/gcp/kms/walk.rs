@@ -39,87 +39,84 @@ pub(super) struct Spec {
     pub(super) kind: Option<InventoryKind>,
 }
 
-const LIST: Spec = Spec {
-    call: "",
-    permission: "",
-    version: "v1",
-    collection: "",
-    member: "",
-    query: &[("pageSize", "500")],
-    kind: None,
+impl Spec {
+    const fn new(
+        call: &'static str,
+        permission: &'static str,
+        collection: &'static str,
+        member: &'static str,
+    ) -> Self {
+        let query = &[("pageSize", "500")];
+        Self { call, permission, version: "v1", collection, member, query, kind: None }
+    }
+
+    const fn of(self, kind: InventoryKind) -> Self {
+        Self { kind: Some(kind), ..self }
+    }
+
+    const fn asked(self, query: &'static [(&'static str, &'static str)]) -> Self {
+        Self { query, ..self }
+    }
+}
+
+/// What is deleted is shown too: it tells who approved what.
+const DELETED_TOO: &[(&str, &str)] = &[("pageSize", "100"), ("showDeleted", "true")];
+
+/// Without the full view, attestations are left out.
+const FULL: &[(&str, &str)] = &[("pageSize", "200"), ("view", "FULL")];
+
+const LOCATIONS: Spec =
+    Spec::new("cloudkms locations.list", "cloudkms.locations.list", "locations", "locations");
+const RINGS: Spec =
+    Spec::new("cloudkms keyRings.list", "cloudkms.keyRings.list", "keyRings", "keyRings");
+const KEYS: Spec =
+    Spec::new("cloudkms cryptoKeys.list", "cloudkms.cryptoKeys.list", "cryptoKeys", "cryptoKeys")
+        .of(InventoryKind::GcpKey);
+const VERSIONS: Spec = Spec::new(
+    "cloudkms cryptoKeyVersions.list",
+    "cloudkms.cryptoKeyVersions.list",
+    "cryptoKeyVersions",
+    "cryptoKeyVersions",
+)
+.asked(FULL)
+.of(InventoryKind::GcpKeyVersion);
+const JOBS: Spec =
+    Spec::new("cloudkms importJobs.list", "cloudkms.importJobs.list", "importJobs", "importJobs")
+        .of(InventoryKind::GcpImportJob);
+const HSMS: Spec = Spec::new(
+    "cloudkms singleTenantHsmInstances.list",
+    "cloudkms.singleTenantHsmInstances.list",
+    "singleTenantHsmInstances",
+    "singleTenantHsmInstances",
+)
+.asked(DELETED_TOO)
+.of(InventoryKind::GcpHsmInstance);
+const PROPOSALS: Spec = Spec::new(
+    "cloudkms singleTenantHsmInstanceProposals.list",
+    "cloudkms.singleTenantHsmInstanceProposals.list",
+    "proposals",
+    "singleTenantHsmInstanceProposals",
+)
+.asked(DELETED_TOO)
+.of(InventoryKind::GcpHsmProposal);
+const BUCKETS: Spec = Spec {
+    version: "v2",
+    ..Spec::new("logging buckets.list", "logging.buckets.list", "buckets", "buckets")
+        .of(InventoryKind::GcpLogBucket)
 };
 
 impl Of {
     /// How it is asked for.
     pub(super) const fn spec(self) -> Spec {
         match self {
-            Self::Locations => Spec {
-                call: "cloudkms locations.list",
-                permission: "cloudkms.locations.list",
-                collection: "locations",
-                member: "locations",
-                ..LIST
-            },
-            Self::Rings => Spec {
-                call: "cloudkms keyRings.list",
-                permission: "cloudkms.keyRings.list",
-                collection: "keyRings",
-                member: "keyRings",
-                ..LIST
-            },
-            Self::Keys => Spec {
-                call: "cloudkms cryptoKeys.list",
-                permission: "cloudkms.cryptoKeys.list",
-                collection: "cryptoKeys",
-                member: "cryptoKeys",
-                kind: Some(InventoryKind::GcpKey),
-                ..LIST
-            },
-            // Without the full view, attestations are left out.
-            Self::Versions => Spec {
-                call: "cloudkms cryptoKeyVersions.list",
-                permission: "cloudkms.cryptoKeyVersions.list",
-                collection: "cryptoKeyVersions",
-                member: "cryptoKeyVersions",
-                query: &[("pageSize", "200"), ("view", "FULL")],
-                kind: Some(InventoryKind::GcpKeyVersion),
-                ..LIST
-            },
-            Self::Jobs => Spec {
-                call: "cloudkms importJobs.list",
-                permission: "cloudkms.importJobs.list",
-                collection: "importJobs",
-                member: "importJobs",
-                kind: Some(InventoryKind::GcpImportJob),
-                ..LIST
-            },
-            Self::Hsms => Spec {
-                call: "cloudkms singleTenantHsmInstances.list",
-                permission: "cloudkms.singleTenantHsmInstances.list",
-                collection: "singleTenantHsmInstances",
-                member: "singleTenantHsmInstances",
-                query: &[("pageSize", "100"), ("showDeleted", "true")],
-                kind: Some(InventoryKind::GcpHsmInstance),
-                ..LIST
-            },
-            Self::Proposals => Spec {
-                call: "cloudkms singleTenantHsmInstanceProposals.list",
-                permission: "cloudkms.singleTenantHsmInstanceProposals.list",
-                collection: "proposals",
-                member: "singleTenantHsmInstanceProposals",
-                query: &[("pageSize", "100"), ("showDeleted", "true")],
-                kind: Some(InventoryKind::GcpHsmProposal),
-                ..LIST
-            },
-            Self::Buckets => Spec {
-                call: "logging buckets.list",
-                permission: "logging.buckets.list",
-                version: "v2",
-                collection: "buckets",
-                member: "buckets",
-                kind: Some(InventoryKind::GcpLogBucket),
-                ..LIST
-            },
+            Self::Locations => LOCATIONS,
+            Self::Rings => RINGS,
+            Self::Keys => KEYS,
+            Self::Versions => VERSIONS,
+            Self::Jobs => JOBS,
+            Self::Hsms => HSMS,
+            Self::Proposals => PROPOSALS,
+            Self::Buckets => BUCKETS,
         }
     }
 }

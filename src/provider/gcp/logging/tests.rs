@@ -265,9 +265,12 @@ async fn throttling_torn_bodies_and_server_errors_are_no_empty_log() {
 
 #[tokio::test]
 async fn a_log_that_is_throttled_for_good_is_an_error_and_covers_nothing() {
-    let double = Double::start(|asked| match asked.path.starts_with("/v2/entries:list") {
-        true => (429, String::new()),
-        false => configuration(&good(), &asked.path),
+    let double = Double::start(|asked| {
+        if asked.path.starts_with("/v2/entries:list") {
+            (429, String::new())
+        } else {
+            configuration(&good(), &asked.path)
+        }
     });
     let run = collect(&double, &History::default(), window(None, NOW), 999).await;
     assert!(matches!(run.error, Some(SourceError::Throttled { .. })), "{:?}", run.error);
@@ -276,11 +279,17 @@ async fn a_log_that_is_throttled_for_good_is_an_error_and_covers_nothing() {
 
 #[tokio::test]
 async fn a_refusal_names_the_permission() {
-    let double = Double::start(|asked| match asked.path.starts_with("/v2/entries:list") {
-        true => {
-            (403, json!({"error": {"status": "PERMISSION_DENIED", "message": "no"}}).to_string())
+    let double = Double::start(|asked| {
+        if asked.path.starts_with("/v2/entries:list") {
+            {
+                (
+                    403,
+                    json!({"error": {"status": "PERMISSION_DENIED", "message": "no"}}).to_string(),
+                )
+            }
+        } else {
+            configuration(&good(), &asked.path)
         }
-        false => configuration(&good(), &asked.path),
     });
     let run = collect(&double, &History::default(), window(None, NOW), 999).await;
     let error = run.error.unwrap();
@@ -289,9 +298,12 @@ async fn a_refusal_names_the_permission() {
 
 #[tokio::test]
 async fn a_page_token_that_comes_again_is_an_error_and_covers_nothing() {
-    let double = Double::start(|asked| match asked.path.starts_with("/v2/entries:list") {
-        true => (200, json!({"nextPageToken": "again"}).to_string()),
-        false => configuration(&good(), &asked.path),
+    let double = Double::start(|asked| {
+        if asked.path.starts_with("/v2/entries:list") {
+            (200, json!({"nextPageToken": "again"}).to_string())
+        } else {
+            configuration(&good(), &asked.path)
+        }
     });
     let run = collect(&double, &History::default(), window(None, NOW), 999).await;
     assert!(matches!(run.error, Some(SourceError::Content { .. })), "{:?}", run.error);
@@ -328,9 +340,12 @@ async fn a_source_that_was_killed_goes_on_and_misses_nothing() {
 async fn an_entry_that_arrives_late_is_found_by_the_next_run() {
     let entries = Arc::new(Mutex::new(vec![entry("2026-11-27T09:00:00Z", "a")]));
     let held = Arc::clone(&entries);
-    let double = Double::start(move |asked| match asked.path.starts_with("/v2/entries:list") {
-        true => list(&held.lock().unwrap(), asked),
-        false => configuration(&good(), &asked.path),
+    let double = Double::start(move |asked| {
+        if asked.path.starts_with("/v2/entries:list") {
+            list(&held.lock().unwrap(), asked)
+        } else {
+            configuration(&good(), &asked.path)
+        }
     });
     let first = collect(&double, &History::default(), window(None, NOW), 999).await;
     let mut late = entry("2026-11-27T10:30:00Z", "late");
