@@ -34,7 +34,7 @@ lint: ## clippy over everything, warnings are errors
 	@$(LINTED) $(CARGO) test --locked --no-run
 
 .PHONY: peers
-peers: ## the browser and the readers that tests compare keytrail with, into .peers
+peers: ## the browser, readers and servers that keytrail is tested against, into .peers
 	@scripts/peers.sh
 
 .PHONY: bench

@@ -33,6 +33,8 @@ mod report;
 mod rules;
 #[cfg(feature = "engine")]
 mod sandbox;
+#[cfg(feature = "engine")]
+mod servers;
 #[cfg(all(feature = "engine", target_os = "linux"))]
 mod shim;
 #[cfg(feature = "engine")]

@@ -14,6 +14,21 @@ pub(crate) fn python() -> Option<PathBuf> {
     peer("python3")
 }
 
+/// A Python with moto, ministack, awscli and clients of the clouds' stores.
+pub(crate) fn servers() -> Option<PathBuf> {
+    peer("servers")
+}
+
+/// The server that stands for Azure's Blob Storage.
+pub(crate) fn azurite() -> Option<PathBuf> {
+    peer("azurite")
+}
+
+/// The server that stands for Google's Cloud Storage.
+pub(crate) fn fake_gcs() -> Option<PathBuf> {
+    peer("fake-gcs-server")
+}
+
 fn peer(name: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(".peers").join(name);
     if path.exists() {
