@@ -19,8 +19,8 @@ Log Analytics answers half of the rows beside an error. {"no_settings": true}: n
 the data plane wants a token first, as Key Vault does.
 
 Calls: `activity.list`, `vaults.list`, `managedHSMs.list`, `cloudHsmClusters.list`, `deletedVaults.list`,
-`deletedManagedHSMs.list`, `diagnosticSettings.list`, `subscriptions.get`, `resources.list`, `query`,
-`keys.list`, `keys.versions`, `keys.get`, `keys.rotationpolicy`, `deletedkeys.list`.
+`deletedManagedHSMs.list`, `diagnosticSettings.list`, `subscriptions.get`, `resources.list`, `workspaces.get`,
+`tables.get`, `query`, `keys.list`, `keys.versions`, `keys.get`, `keys.rotationpolicy`, `deletedkeys.list`.
 """
 
 import base64
@@ -57,7 +57,7 @@ TABLES = {
         "TenantId": "string", "TimeGenerated": "datetime", "ResourceId": "string", "Category": "string", "ResourceGroup": "string",
         "SubscriptionId": "string", "ResourceProvider": "string", "Resource": "string", "ResourceType": "string", "OperationName": "string",
         "ResultType": "string", "CorrelationId": "string", "CallerIPAddress": "string", "DurationMs": "long", "httpStatusCode_d": "real",
-        "requestUri_s": "string", "clientInfo_s": "string", "OperationVersion": "string",
+        "requestUri_s": "string", "clientInfo_s": "string", "OperationVersion": "string", "_SubscriptionId": "string",
         "identity_claim_http_schemas_xmlsoap_org_ws_2005_05_identity_claims_upn_s": "string", "Type": "string", "_ResourceId": "string"},
     "CloudHsmServiceOperationAuditLogs": {
         "TenantId": "string", "TimeGenerated": "datetime", "OperationName": "string", "Opcode": "string", "ResultType": "string", "ResultDescription": "string",
@@ -67,7 +67,8 @@ TABLES = {
 }
 # What stands in Azure's own text of a refusal.
 ACTIONS = {
-    "activity.list": "Microsoft.Insights/eventtypes/values/read", "vaults.list": "Microsoft.KeyVault/vaults/read",
+    "activity.list": "Microsoft.Insights/eventtypes/values/read", "workspaces.get": "Microsoft.OperationalInsights/workspaces/read",
+    "tables.get": "Microsoft.OperationalInsights/workspaces/tables/read", "vaults.list": "Microsoft.KeyVault/vaults/read",
     "managedHSMs.list": "Microsoft.KeyVault/managedHSMs/read", "diagnosticSettings.list": "Microsoft.Insights/diagnosticSettings/read",
     "cloudHsmClusters.list": "Microsoft.HardwareSecurityModules/cloudHsmClusters/read", "deletedVaults.list": "Microsoft.KeyVault/deletedVaults/read",
     "deletedManagedHSMs.list": "Microsoft.KeyVault/deletedManagedHSMs/read", "subscriptions.get": "Microsoft.Resources/subscriptions/read",
@@ -88,6 +89,7 @@ class Azure(Server):
         self.scope = f"/subscriptions/{self.subscription}/resourceGroups/rg-keys/providers/Microsoft.KeyVault"
         self.vaults = [f"kv-example-{number}" for number in range(options.vaults)]
         self.hsm = "mhsm-example"
+        self.law = f"/subscriptions/{self.subscription}/resourceGroups/rg-logs/providers/Microsoft.OperationalInsights/workspaces/law-example"
         self.keys = {holder: self.stock(holder) for holder in [*self.vaults, self.hsm]}
         values = []
         for number, when in enumerate(self.times(options.events, 7)):
@@ -149,7 +151,8 @@ class Azure(Server):
                 "ResourceProvider": "MICROSOFT.KEYVAULT", "Resource": self.hsm.upper(), "ResourceType": "MANAGEDHSMS", "OperationName": name,
                 "ResultType": "Success", "CallerIPAddress": "203.0.113.42", "DurationMs": 488, "httpStatusCode_d": float(status),
                 "requestUri_s": f"https://{self.hsm}.managedhsm.azure.net{path}", "clientInfo_s": "azsdk-python-core/1.7.0", "OperationVersion": "7.6",
-                "identity_claim_http_schemas_xmlsoap_org_ws_2005_05_identity_claims_upn_s": who, "Type": "AzureDiagnostics", "_ResourceId": resource.lower()}
+                "identity_claim_http_schemas_xmlsoap_org_ws_2005_05_identity_claims_upn_s": who, "Type": "AzureDiagnostics", "_ResourceId": resource.lower(),
+                "_SubscriptionId": self.subscription}
         name, status, signature = chance.pick(KEY_CALLS)
         vault = chance.pick(self.vaults)
         kind = "secrets" if name.startswith("Secret") else "keys"
@@ -230,10 +233,9 @@ class Azure(Server):
         log = {"category": "AuditEvent", "categoryGroup": None} if first else {"category": None, "categoryGroup": "audit"}
         if resource.lower() == f"/subscriptions/{self.subscription}".lower():
             log = {"category": "Administrative", "categoryGroup": None}
-        workspace = f"/subscriptions/{self.subscription}/resourceGroups/rg-logs/providers/Microsoft.OperationalInsights/workspaces/law-example"
         return [{"id": f"{resource.lower()}/providers/microsoft.insights/diagnosticSettings/audit", "type": "Microsoft.Insights/diagnosticSettings",
                  "name": "audit", "location": None, "kind": None, "tags": None, "identity": None,
-                 "properties": {"storageAccountId": None, "serviceBusRuleId": None, "workspaceId": workspace, "eventHubAuthorizationRuleId": None,
+                 "properties": {"storageAccountId": None, "serviceBusRuleId": None, "workspaceId": self.law, "eventHubAuthorizationRuleId": None,
                                 "eventHubName": None, "metrics": [], "logs": [log | {"enabled": True, "retentionPolicy": {"enabled": False, "days": 0}}],
                                 "logAnalyticsDestinationType": None}}]
 
@@ -252,6 +254,8 @@ class Azure(Server):
                 spelt = {"managedhsms": "managedHSMs", "cloudhsmclusters": "cloudHsmClusters", "deletedvaults": "deletedVaults",
                          "deletedmanagedhsms": "deletedManagedHSMs"}.get(match[1], match[1])
                 return f"{spelt}.list", scope, lambda fault: self.listed(request, self.resources(kind), fault)
+        if match := re.fullmatch(r"/subscriptions/.+/providers/microsoft.operationalinsights/workspaces/[^/]+(?:/tables/([^/]+))?", low):
+            return ("tables.get" if match[1] else "workspaces.get"), scope, lambda fault: self.about_workspace(path, match[1])
         if re.fullmatch(r"/subscriptions/[^/]+/resources", low):
             return "resources.list", scope, lambda fault: self.listed(request, self.some_resources(request), fault)
         if re.fullmatch(r"/subscriptions/[^/]+", low):
@@ -306,6 +310,22 @@ class Azure(Server):
             pairs = [*((name, value) for name, value in request.pairs if name != "$skiptoken"), ("$skiptoken", following)]
             answer["nextLink"] = f"{base}{quote(request.path)}?" + "&".join(f"{quote(name, safe='$')}={quote(value, safe='')}" for name, value in pairs)
         return answer
+
+    def about_workspace(self, path, table):
+        if path.split("/tables/")[0].lower() != self.law.lower():
+            raise failure(404, "ResourceNotFound", f"The Resource '{path}' was not found.")
+        if table is None:
+            return {"id": self.law, "name": "law-example", "type": "Microsoft.OperationalInsights/workspaces", "location": "westeurope", "tags": {},
+                    "properties": {"customerId": self.workspace, "provisioningState": "Succeeded", "sku": {"name": "PerGB2018"}, "retentionInDays": 90,
+                                   "features": {"enableLogAccessUsingOnlyResourcePermissions": True},
+                                   "workspaceCapping": {"dailyQuotaGb": -1.0, "dataIngestionStatus": "RespectQuota"}}}
+        known = {name.lower(): name for name in TABLES if name not in self.state.options.get("no_table", [])}
+        if table not in known:
+            raise failure(404, "ResourceNotFound", f"Table {table} not found.")
+        name = known[table]
+        return {"id": f"{self.law}/tables/{name}", "name": name,
+                "properties": {"retentionInDays": 90, "totalRetentionInDays": 90, "plan": "Analytics", "schema": {"name": name, "tableType": "Microsoft"},
+                               "provisioningState": "Succeeded"}}
 
     def listed(self, request, values, fault):
         if "api-version" not in request.query:

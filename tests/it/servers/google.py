@@ -14,7 +14,7 @@ not read private logs, and testIamPermissions does not grant it. {"audit_configs
 project. {"no_single_tenant": true}: the API does not know single-tenant HSMs.
 
 Calls are named `entries.list`, `kms.cryptoKeys.list`, `kms.cryptoKeys.get`, `kms.cryptoKeys.getIamPolicy`,
-`projects.getIamPolicy`, `projects.testIamPermissions`, `projects.get`, `logging.sinks.list`, ….
+`projects.getIamPolicy`, `projects.testIamPermissions`, `projects.getAncestry`, `projects.get`, `logging.sinks.list`, `logging.sinks.get`, ….
 """
 
 import base64
@@ -38,7 +38,9 @@ METHODS = [
     ("UpdateCryptoKeyVersion", "activity", "cryptoKeyVersions.update", 2), ("DestroyCryptoKeyVersion", "activity", "cryptoKeyVersions.destroy", 1),
     ("RestoreCryptoKeyVersion", "activity", "cryptoKeyVersions.restore", 1), ("SetIamPolicy", "activity", "cryptoKeys.setIamPolicy", 1),
     ("Encrypt", "data_access", "cryptoKeyVersions.useToEncrypt", 6), ("Decrypt", "data_access", "cryptoKeyVersions.useToDecrypt", 6),
-    ("GetCryptoKey", "data_access", "cryptoKeys.get", 2), ("google.cloud.kms.v1.Autokey.CreateKeyHandle", "activity", "keyHandles.create", 1),
+    ("GetCryptoKey", "data_access", "cryptoKeys.get", 2), ("google.logging.v2.ConfigServiceV2.UpdateSink", "activity", "logging.sinks.update", 1),
+    ("SetIamPolicy", "activity", "resourcemanager.projects.setIamPolicy", 1), ("v1.compute.instances.insert", "activity", "compute.instances.create", 2),
+    ("google.cloud.kms.v1.Autokey.CreateKeyHandle", "activity", "keyHandles.create", 1),
 ]
 CODES = {400: "INVALID_ARGUMENT", 403: "PERMISSION_DENIED", 404: "NOT_FOUND", 429: "RESOURCE_EXHAUSTED", 500: "INTERNAL", 503: "UNAVAILABLE"}
 COLLECTIONS = {
@@ -92,21 +94,28 @@ class Google(Server):
         stamp = iso(when, 0 if when % 10**9 == 0 else 6 if when % 10**3 == 0 else 9)
         refused = chance.below(14) == 0
         access = "ADMIN_WRITE" if log == "activity" else "ADMIN_READ" if method.startswith("Get") else "DATA_READ"
+        service, kind = "cloudkms", "cloudkms_cryptokeyversion" if "/cryptoKeyVersions/" in key else "cloudkms_cryptokey"
+        if permission.startswith(("logging.", "resourcemanager.", "compute.")):
+            service = {"resourcemanager": "cloudresourcemanager"}.get(permission.split(".")[0], permission.split(".")[0])
+            key, labels = f"projects/{self.project}", {"project_id": self.project, "location": "global"}
+            kind = {"logging": "logging_sink", "compute": "gce_instance"}.get(service, "project")
+        else:
+            permission = f"cloudkms.{permission}"
         request = {"@type": f"type.googleapis.com/google.cloud.kms.v1.{method.rsplit('.', 1)[-1]}Request", "name": key}
         payload = {
             "@type": AUDIT, "authenticationInfo": {"principalEmail": who, "principalSubject": f"user:{who}"},
-            "authorizationInfo": [{"resource": key, "permission": f"cloudkms.{permission}", "granted": not refused,
+            "authorizationInfo": [{"resource": key, "permission": permission, "granted": not refused,
                                    "resourceAttributes": {}, "permissionType": access}],
             "methodName": method, "request": request,
             "requestMetadata": {"callerIp": "private" if number % 11 == 0 else f"203.0.113.{chance.below(250) + 1}",
                                 "callerSuppliedUserAgent": "google-cloud-sdk gcloud/540.0.0", "destinationAttributes": {},
                                 "requestAttributes": {"auth": {}, "time": stamp}},
-            "resourceLocation": {"currentLocations": [labels["location"]]}, "resourceName": key, "serviceName": "cloudkms.googleapis.com",
+            "resourceLocation": {"currentLocations": [labels["location"]]}, "resourceName": key, "serviceName": f"{service}.googleapis.com",
             "status": {"code": 7, "message": "Permission denied – verweigert"} if refused else {},
         }
         entry = {
             "protoPayload": payload, "insertId": chance.word("abcdefghijklmnopqrstuvwxyz0123456789", 12),
-            "resource": {"type": "cloudkms_cryptokeyversion" if "/cryptoKeyVersions/" in key else "cloudkms_cryptokey", "labels": labels},
+            "resource": {"type": kind, "labels": labels},
             "timestamp": stamp, "severity": "ERROR" if refused else "NOTICE" if log == "activity" else "INFO",
             "logName": f"projects/{self.project}/logs/cloudaudit.googleapis.com%2F{log}",
             "receiveTimestamp": iso(when + (chance.below(90) + 1) * 10**8, 9),
@@ -191,12 +200,16 @@ class Google(Server):
         if path == "/v2/entries:list" and method == "POST":
             return "entries.list", self.project, lambda fault: self.entries(request.json(), fault)
         if match := re.fullmatch(r"/v[13]/(projects|folders|organizations)/([^/:]+):(getIamPolicy|testIamPermissions)", path):
-            what = getattr(self, {"getIamPolicy": "project_policy", "testIamPermissions": "permissions"}[match[3]])
-            return f"{match[1]}.{match[3]}", match[2], lambda fault: what(match[2], request.json())
+            what = self.project_policy if match[3] == "getIamPolicy" else self.permissions
+            return f"{match[1]}.{match[3]}", match[2], lambda fault: what(match[1], request.json())
+        if match := re.fullmatch(r"/v1/projects/([^/:]+):getAncestry", path):
+            return "projects.getAncestry", match[1], lambda fault: pretty({"ancestor": [
+                {"resourceId": {"type": kind, "id": name}} for kind, name in (("project", match[1]), ("folder", "42"), ("organization", "77"))]}).encode()
         if match := re.fullmatch(r"/v[13]/projects/([^/:]+)", path):
             return "projects.get", match[1], lambda fault: self.about_project(match[1])
-        if match := re.fullmatch(r"/v2/(?:projects|folders|organizations)/[^/]+(?:/locations/[^/]+)?/(sinks|exclusions|buckets)", path):
-            return f"logging.{match[1]}.list", self.project, lambda fault: self.router(match[1])
+        if match := re.fullmatch(r"/v2/(?:projects|folders|organizations)/[^/]+(?:/locations/[^/]+)?/(sinks|exclusions|buckets)(?:/([^/]+))?", path):
+            verb = "get" if match[2] else "list"
+            return f"logging.{match[1]}.{verb}", self.project, lambda fault: self.router(match[1], match[2])
         if match := re.fullmatch(r"/v1/(projects/[^:]+):getIamPolicy", path):
             kind = match[1].split("/")[-2]
             return f"kms.{kind}.getIamPolicy", self.project, lambda fault: self.policy(match[1])
@@ -288,14 +301,16 @@ class Google(Server):
         self.known(name)
         return pretty(self.policies.get(name, {"version": 1, "etag": "ACAB"})).encode()
 
-    def project_policy(self, _project, _asked):
+    def project_policy(self, kind, _asked):
+        if kind != "projects":
+            return pretty({"version": 1, "etag": "ACAB"}).encode()
         default = [{"service": "cloudkms.googleapis.com", "auditLogConfigs": [
             {"logType": "ADMIN_READ"}, {"logType": "DATA_READ", "exemptedMembers": ["user:gustav@example.com"]}, {"logType": "DATA_WRITE"}]}]
         configs = self.state.options.get("audit_configs", default)
         return pretty({"version": 1, "etag": "BwYdemo0003=", "bindings": [{"role": "roles/owner", "members": ["user:gustav@example.com"]}]}
                       | ({"auditConfigs": configs} if configs else {})).encode()
 
-    def permissions(self, _project, asked):
+    def permissions(self, _kind, asked):
         lost = {"logging.privateLogEntries.list"} if self.state.options.get("hide_log") else set()
         granted = [one for one in asked.get("permissions", []) if one not in lost | set(self.state.options.get("lost", []))]
         return pretty({"permissions": granted} if granted else {}).encode()
@@ -304,7 +319,7 @@ class Google(Server):
         return pretty({"name": "projects/123456789012", "projectId": project, "projectNumber": "123456789012", "parent": "folders/42",
                        "state": "ACTIVE", "lifecycleState": "ACTIVE", "displayName": project, "createTime": iso(self.now - 900 * DAY, 3)}).encode()
 
-    def router(self, kind):
+    def router(self, kind, name):
         at = f"projects/{self.project}/locations/global/buckets"
         held = {
             "buckets": [{"name": f"{at}/_Default", "retentionDays": 30, "lifecycleState": "ACTIVE"},
@@ -316,7 +331,12 @@ class Google(Server):
                        "exclusions": [{"name": "reads", "filter": 'protoPayload.methodName="Decrypt"'}]}],
             "exclusions": [],
         }[kind]
-        return pretty({kind: held} if held else {}).encode()
+        if name is None:
+            return pretty({kind: held} if held else {}).encode()
+        for one in held:
+            if one["name"].split("/")[-1] == name:
+                return pretty(one).encode()
+        raise error(404, f"{name} not found.")
 
 
 def with_attestation(version):
