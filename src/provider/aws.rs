@@ -9,8 +9,14 @@ pub mod auth;
 pub mod certificates;
 pub mod cloudhsm;
 pub mod cloudtrail;
+#[cfg(feature = "collect")]
+pub mod collect_inventory;
 mod dates;
+#[cfg(feature = "collect")]
+pub mod digest;
 pub mod inventory;
+#[cfg(feature = "collect")]
+pub mod lookup;
 pub mod policy;
 #[cfg(feature = "collect")]
 pub mod scope;

@@ -52,7 +52,7 @@ impl Books {
         let covers: Vec<String> = coverage.iter().map(scope).collect();
         let began = coverage.iter().map(|row| row.period.from).min();
         let mut pages =
-            Pages { books: self, pages: vec![Page::default()], done: Imported::default() };
+            Filling { books: self, pages: vec![Page::default()], done: Imported::default() };
         for item in items {
             pages.item(&source, item);
         }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::Broken;
 use crate::provider::http::{Client, Quotas};
 use crate::provider::source::{ReadSecret, Source, SourceError, Tools};
-use crate::provider::{aws, azure};
+use crate::provider::{aws, azure, gcp};
 
 /// Declares the types of sources: the word in the configuration, the variant, its configuration and
 /// what makes sources of it.
@@ -35,7 +35,11 @@ macro_rules! kinds {
 }
 
 kinds! {
+    "aws.lookup_events" => AwsLookupEvents(aws::lookup::LookupConfig), aws::lookup::sources;
+    "aws.cloudhsm" => AwsCloudHsm(aws::audit_logs::AuditLogsConfig), aws::audit_logs::sources;
     "aws.inventory" => AwsInventory(aws::collect_inventory::InventoryConfig), aws::collect_inventory::sources;
+    "gcp.logging" => GcpLogging(gcp::logging::GcpLogging), gcp::logging::sources;
+    "gcp.inventory" => GcpInventory(gcp::kms::GcpInventory), gcp::kms::sources;
     "azure.activity" => AzureActivity(azure::activity_log::AzureActivityLog), azure::activity_log::sources;
     "azure.workspace" => AzureWorkspace(azure::workspace::AzureWorkspace), azure::workspace::sources;
     "azure.inventory" => AzureInventory(azure::inventory_source::AzureInventory), azure::inventory_source::sources;

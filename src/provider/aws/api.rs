@@ -17,7 +17,7 @@ use super::super::source::SourceError;
 use super::auth::AwsAuth;
 use super::scope::AwsEndpoints;
 
-pub(super) use paging::Paging;
+pub(super) use paging::{Paging, Tokens};
 pub(super) use service::{
     CLOUDHSM, CLOUDTRAIL, EC2, KMS, LOGS, Operation, Partition, STS, Service, is_account, is_region,
 };
