@@ -283,7 +283,7 @@ pub(super) fn proven(sights: &[Sight], changes: &Changes) -> Vec<Period> {
             continue;
         };
         // It may have been switched on just before it was found on.
-        if !unbroken && changes.logged_until.is_none_or(|until| until < from) {
+        if !unbroken && changes.logged_until != Some(from) {
             let effective = before.at.checked_add(PROPAGATION).unwrap_or(Timestamp::MAX);
             from = from.max(effective);
         }
@@ -359,6 +359,9 @@ mod tests {
         let mut changes = read_from(4, &[]);
         changes.logged_until = Some(time(5));
         assert_eq!(proven(&sights, &changes), [period(time(5), 6), period(time(6), 12)]);
+        // What was not claimed then, just after it was switched on, is not claimed later.
+        let (alike, start) = ([sight(0, true, "a"), sight(6, true, "a")], time(0) + PROPAGATION);
+        assert_eq!(proven(&alike, &changes), [period(start, 6)]);
         changes.read_from = time(6);
         let start = time(6) + PROPAGATION;
         assert_eq!(proven(&sights, &changes), [period(start, 12)]);
