@@ -24,6 +24,8 @@ use super::console::Console;
 use super::env;
 use super::failure::Failure;
 use crate::pipeline::check::Check;
+#[cfg(feature = "collect")]
+use crate::pipeline::prove::{self, Proven};
 use crate::rule::Limits;
 use crate::settings::{Given, Settings};
 use crate::store::{Location, Store};
@@ -70,6 +72,30 @@ fn interrupt() -> Arc<AtomicBool> {
         }
     });
     stopped
+}
+
+/// Holds the digest files of trails against what was read, and tells what came of it.
+#[cfg(feature = "collect")]
+async fn prove(store: &mut Store, console: &Console) -> Result<Proven, Failure> {
+    let proven = prove::prove(store, jiff::Timestamp::now()).await?;
+    for problem in &proven.problems {
+        console.warn(&format!("digest: {problem}"));
+    }
+    if proven.gaps > 0 {
+        let gaps = proven.gaps;
+        console.warn(&format!("digests show {gaps} stretches that are missing or were changed"));
+    }
+    Ok(proven)
+}
+
+/// What was proven, as JSON.
+#[cfg(feature = "collect")]
+fn proven_json(proven: &Proven) -> serde_json::Value {
+    let Proven { digests, verified, unproven, refuted, covered, gaps, problems } = proven;
+    serde_json::json!({
+        "digests": digests, "verified": verified, "unproven": unproven, "refuted": refuted,
+        "covered": covered, "gaps": gaps, "problems": problems,
+    })
 }
 
 /// Opens the store that the settings name.

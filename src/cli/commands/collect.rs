@@ -15,6 +15,7 @@ use crate::event::Provider;
 use crate::pipeline::collect::{
     Collect, Collected, Ending, Polled, SourceConfig, build, collect, tools,
 };
+use crate::pipeline::prove::Proven;
 use crate::settings::Settings;
 use crate::store::{Location, Store};
 
@@ -39,10 +40,11 @@ pub(super) async fn run(
     };
     let collected = collect(&mut store, job, now, &mut watch).await?;
     drop(lines);
+    let proven = super::prove(&mut store, console).await?;
     warn(&collected, console);
     let elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     match args.format {
-        Plain::Json => data(&format!("{:#}\n", json_of(&collected, elapsed_ms)))?,
+        Plain::Json => data(&format!("{:#}\n", json_of(&collected, &proven, elapsed_ms)))?,
         Plain::Human => data(&human(&collected, args.stats))?,
     }
     Ok(exit(&collected))
@@ -93,7 +95,7 @@ fn warn(collected: &Collected, console: &Console) {
     }
 }
 
-fn json_of(collected: &Collected, elapsed_ms: u64) -> Value {
+fn json_of(collected: &Collected, proven: &Proven, elapsed_ms: u64) -> Value {
     let sources: Vec<Value> = collected
         .sources
         .iter()
@@ -122,7 +124,7 @@ fn json_of(collected: &Collected, elapsed_ms: u64) -> Value {
         .collect();
     json!({
         "schema_version": 1, "sources": sources, "interrupted": collected.interrupted,
-        "events": collected.events(), "elapsed_ms": elapsed_ms,
+        "events": collected.events(), "proven": super::proven_json(proven), "elapsed_ms": elapsed_ms,
     })
 }
 

@@ -73,6 +73,8 @@ pub(super) async fn run(
         !stopped.load(Ordering::Relaxed)
     };
     let imported = import(&mut store, &job, Timestamp::now(), &mut watch).await?;
+    #[cfg(feature = "collect")]
+    super::prove(&mut store, console).await?;
     warn(&imported, console);
     let elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     match args.format {

@@ -23,7 +23,7 @@ use super::super::Json as _;
 use super::super::http::Counts;
 use super::super::inventory::{InventoryContext, InventoryKind};
 use super::super::source::{Batch, History, Item, Source, SourceError, Tools, Window};
-use super::api::{Api, KMS, Operation, Paging};
+use super::api::{Api, CLOUDTRAIL, KMS, Operation, Paging};
 use super::auth::AwsAccess;
 use super::scope::{AwsEndpoints, Scope};
 use crate::event::Provider;
@@ -32,6 +32,10 @@ use refused::Refused;
 
 /// So many keys are asked about at once.
 const AT_ONCE: usize = 8;
+
+/// Public keys are asked for that were valid at any time in so many days: longer than digests are
+/// looked back at.
+const KEY_DAYS: i64 = 400;
 
 /// A batch holds what was asked about so many keys.
 const KEYS_A_BATCH: usize = 100;
@@ -91,6 +95,7 @@ struct InventorySource {
     keys: VecDeque<String>,
     captured_at: Timestamp,
     refused: Refused,
+    public_keys: Option<String>,
 }
 
 /// A document and what it does not say itself.
@@ -100,7 +105,8 @@ impl InventorySource {
     fn new(name: String, api: Api) -> Self {
         let captured_at = Timestamp::UNIX_EPOCH;
         let refused = Refused::default();
-        Self { name, api, step: None, keys: VecDeque::new(), captured_at, refused }
+        let keys = VecDeque::new();
+        Self { name, api, step: None, keys, captured_at, refused, public_keys: None }
     }
 
     /// Keys and aliases. Without the list of keys there is nothing to ask about.
@@ -139,7 +145,23 @@ impl InventorySource {
         Ok(documents)
     }
 
-    fn batch(&self, documents: Vec<Document>) -> Batch {
+    /// The public keys that the digests of trails are signed with in this region; they are kept as
+    /// a proof, since AWS gives them out for a limited time.
+    async fn keys_of_digests(&mut self) -> Result<(), SourceError> {
+        let operation = CLOUDTRAIL.op("ListPublicKeys");
+        let start = self.captured_at.as_second().saturating_sub(KEY_DAYS * 86_400);
+        let body = json!({"StartTime": start, "EndTime": self.captured_at.as_second()});
+        let paging = (Paging::TOKEN, "PublicKeyList");
+        let listed = self.api.listed(operation, &body, paging).await;
+        if let Some(keys) = self.refused.pass(operation, "", listed)?
+            && !keys.is_empty()
+        {
+            self.public_keys = Some(json!({"PublicKeyList": keys}).to_string());
+        }
+        Ok(())
+    }
+
+    fn batch(&mut self, documents: Vec<Document>) -> Batch {
         let item = |(kind, value, key_hint)| Item::Document {
             kind,
             value,
@@ -150,11 +172,12 @@ impl InventorySource {
             },
             captured_at: self.captured_at,
         };
-        Batch {
-            items: documents.into_iter().map(item).collect(),
-            reached: Some(self.captured_at),
-            ..Batch::default()
+        let mut items: Vec<Item> = documents.into_iter().map(item).collect();
+        if let Some(raw) = self.public_keys.take() {
+            let address = format!("cloudtrail:ListPublicKeys/{}", self.api.region);
+            items.push(Item::Proof { address, kind: "cloudtrail_public_keys".to_owned(), raw });
         }
+        Batch { items, reached: Some(self.captured_at), ..Batch::default() }
     }
 }
 
@@ -182,7 +205,11 @@ impl Source for InventorySource {
         let documents = match step {
             Step::Lists => self.lists().await?,
             Step::Keys => self.some_keys().await?,
-            Step::Places => places::ask(&self.api, &mut self.refused).await?,
+            Step::Places => {
+                let documents = places::ask(&self.api, &mut self.refused).await?;
+                self.keys_of_digests().await?;
+                documents
+            }
             Step::End => {
                 self.step = None;
                 let notes = std::mem::take(&mut self.refused).notes(&self.api.region);

@@ -78,7 +78,7 @@ impl Default for GcpInventory {
 ///
 /// # Errors
 /// When the configuration or the credentials cannot be used.
-#[expect(clippy::unused_async, reason = "tokens are renewed on the runtime that this needs")]
+#[allow(clippy::unused_async, reason = "tokens are renewed on the runtime that this needs")]
 pub async fn sources(
     config: &GcpInventory,
     tools: &Tools,

@@ -80,7 +80,7 @@ pub struct GcpLogging {
 ///
 /// # Errors
 /// When the configuration or the credentials cannot be used.
-#[expect(clippy::unused_async, reason = "tokens are renewed on the runtime that this needs")]
+#[allow(clippy::unused_async, reason = "tokens are renewed on the runtime that this needs")]
 pub async fn sources(
     config: &GcpLogging,
     tools: &Tools,

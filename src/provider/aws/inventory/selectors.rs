@@ -29,7 +29,6 @@ struct Calls {
 
 /// What selectors together record.
 #[derive(Debug, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Recorded {
     /// Calls of KMS.
     kms: Calls,
