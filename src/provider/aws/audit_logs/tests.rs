@@ -107,7 +107,7 @@ async fn every_stream_is_read_to_its_end_past_empty_pages() {
     expected.extend((0..25).map(block));
     assert_eq!(raws(&batches), expected);
     assert!(batches.iter().all(|batch| batch.coverage.is_empty()));
-    let formats: Vec<_> = batches.iter().flat_map(|batch| &batch.items).map(|item| match item {
+    let formats = batches.iter().flat_map(|batch| &batch.items).map(|item| match item {
         Item::Record { format, transport, context, .. } => {
             assert_eq!(*transport, "cloudwatch_logs");
             assert_eq!(context.log_group.as_deref(), Some(GROUP));
