@@ -284,7 +284,8 @@ mod tests {
             Request::get("https://example.amazonaws.com/").body(Bytes::new()).unwrap();
         let secret = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
         let credentials = Credentials::new("AKIDEXAMPLE", secret, None, None, "test");
-        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_440_938_160);
+        let seconds = 1_440_938_160;
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
         signed(&mut request, credentials, ("service", "us-east-1"), time).unwrap();
         let header = request.headers()["authorization"].to_str().unwrap();
         let signature = "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31";

@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 use super::super::Context;
 use super::super::http::Counts;
 use super::super::source::{Batch, History, Item, Note, Source, SourceError, Tools, Window};
-use super::api::{Api, CLOUDTRAIL, Operation, Tokens};
+use super::api::{Api, CLOUDTRAIL, Operation, Paging, Tokens};
 use super::auth::AwsAccess;
 use super::scope::{AwsEndpoints, Scope};
 use crate::event::{Format, Provider};
@@ -266,7 +266,7 @@ impl Lookups {
             "MaxResults": page::SIZE,
         });
         if let (Some(members), Some(token)) = (body.as_object_mut(), self.tokens.next()) {
-            members.insert("NextToken".to_owned(), Value::from(token));
+            members.insert(Paging::TOKEN.ask.to_owned(), Value::from(token));
         }
         body
     }

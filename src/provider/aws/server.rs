@@ -1,4 +1,5 @@
 //! A small HTTP server on loopback that tests of this folder's sources talk to.
+#![expect(clippy::unwrap_used, reason = "it is of tests alone")]
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -57,6 +58,7 @@ pub(super) struct Reply {
 }
 
 impl Reply {
+    #[expect(clippy::needless_pass_by_value, reason = "it is given what `json!` makes")]
     pub(super) fn json(body: Value) -> Self {
         Self { status: 200, body: body.to_string() }
     }

@@ -235,7 +235,7 @@ async fn what_is_older_than_the_history_is_told_and_neither_asked_for_nor_covere
 async fn an_hour_of_reading_moves_the_beginning_of_the_history() {
     let server = serving(Vec::new(), 50);
     let mut source = source(&server, &History::default(), window(None, NOW));
-    let Some(made) = source.made.checked_sub(std::time::Duration::from_secs(3_600)) else { return };
+    let Some(made) = source.made.checked_sub(std::time::Duration::from_hours(1)) else { return };
     source.made = made;
     let (batches, _) = drain(&mut source).await;
     let oldest = time(NOW) - REACH + SignedDuration::from_hours(1);
