@@ -9,7 +9,7 @@ mod config;
 mod run;
 mod status;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -104,9 +104,7 @@ pub async fn collect(
     now: Timestamp,
     watch: &mut (dyn FnMut(&Progress) -> bool + Send),
 ) -> Result<Collected, StoreError> {
-    let names: BTreeSet<String> =
-        job.sources.iter().map(|source| source.name().to_owned()).collect();
-    let cursors = store.cursors(&names, now).await?;
+    let cursors = store.cursors(now).await?;
     let known = store.statements(now - REPEAT_INVENTORY).await?;
     let mut books = Books::new(cursors, known, now);
     let mut collected = Collected::default();

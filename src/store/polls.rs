@@ -11,9 +11,8 @@ use super::dedupe::{scan, texts};
 use super::{Store, StoreError};
 use crate::event::batch::day_of;
 
-/// Cursors are looked for so far behind the newest one of all sources: a source that remembers what
-/// it saw lists no older stretch again.
-const CURSOR_REACH: SignedDuration = SignedDuration::from_hours(15 * 24);
+/// How long it matters which objects of a bucket were seen.
+const OBJECTS_REACH: SignedDuration = SignedDuration::from_hours(15 * 24);
 
 /// The cursors of a source, oldest first, each with its number.
 pub type Cursors = BTreeMap<u64, Value>;
@@ -30,27 +29,25 @@ pub struct Proof {
 }
 
 impl Store {
-    /// The cursors that the sources `names` left in the fifteen days before `now`; all that they ever
-    /// left where one of them left none in that time.
+    /// The cursors that sources left, by source, each under its number. What was seen of buckets
+    /// longer than fifteen days before `now` is left out: nobody lists that far back again.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn cursors(
-        &self,
-        names: &BTreeSet<String>,
-        now: Timestamp,
-    ) -> Result<BTreeMap<String, Cursors>, StoreError> {
+    pub async fn cursors(&self, now: Timestamp) -> Result<BTreeMap<String, Cursors>, StoreError> {
         let mut cursors: BTreeMap<String, Cursors> = BTreeMap::new();
-        for since in [Some(now - CURSOR_REACH), None] {
-            if names.iter().all(|name| cursors.contains_key(name)) {
-                break;
-            }
-            for (source, content) in self.receipts("cursor", since).await? {
+        let old = day_of(now - OBJECTS_REACH);
+        let day = Expr::Literal(ScalarValue::Date32(Some(old)), None);
+        for recent in [true, false] {
+            let days = col("event_day");
+            let days = if recent { days.gt_eq(day.clone()) } else { days.lt(day.clone()) };
+            for (source, content) in self.receipts_of("cursor", Some(days)).await? {
                 let number = content.get("number").and_then(Value::as_u64);
                 let cursor = content.get("cursor").cloned();
-                if let (Some(number), Some(cursor)) = (number, cursor) {
-                    cursors.entry(source).or_default().insert(number, cursor);
-                }
+                let (Some(number), Some(cursor)) = (number, cursor) else { continue };
+                let kept = recent || cursor.get("objects").is_none();
+                let cursor = if kept { cursor } else { Value::Null };
+                cursors.entry(source).or_default().insert(number, cursor);
             }
         }
         Ok(cursors)
@@ -107,11 +104,21 @@ impl Store {
         reason: &str,
         since: Option<Timestamp>,
     ) -> Result<Vec<(String, Value)>, StoreError> {
+        let day = |since| Expr::Literal(ScalarValue::Date32(Some(day_of(since))), None);
+        let days = since.map(|since| col("event_day").gt_eq(day(since)));
+        self.receipts_of(reason, days).await
+    }
+
+    /// The content of receipts of one kind, with their source; of some days alone.
+    async fn receipts_of(
+        &self,
+        reason: &str,
+        days: Option<Expr>,
+    ) -> Result<Vec<(String, Value)>, StoreError> {
         let mut found = Vec::new();
         let mut filter = receipt(reason);
-        if let Some(since) = since {
-            let day = Expr::Literal(ScalarValue::Date32(Some(day_of(since))), None);
-            filter = filter.and(col("event_day").gt_eq(day));
+        if let Some(days) = days {
+            filter = filter.and(days);
         }
         scan(&self.journal, filter, &["source", "details"], |batch| {
             for (source, content) in texts(batch, 0).into_iter().zip(texts(batch, 1)) {

@@ -37,7 +37,8 @@ impl Books {
     /// What a source left.
     pub(super) fn history(&self, name: &str) -> History {
         let cursors = self.cursors.get(name);
-        History { cursors: cursors.into_iter().flat_map(BTreeMap::values).cloned().collect() }
+        let cursors = cursors.into_iter().flat_map(BTreeMap::values);
+        History { cursors: cursors.filter(|cursor| !cursor.is_null()).cloned().collect() }
     }
 
     /// Commits a batch: its pages, the last of them with cursor and coverage.
