@@ -6,6 +6,8 @@
 
 pub mod aws;
 pub mod azure;
+#[cfg(feature = "collect")]
+pub mod bucket;
 pub mod cn;
 pub mod file;
 pub mod gcp;
@@ -15,6 +17,8 @@ pub mod inventory;
 mod json;
 mod node;
 mod normalize;
+#[cfg(feature = "collect")]
+pub mod objects;
 #[cfg(feature = "collect")]
 pub mod source;
 

@@ -22,3 +22,5 @@ pub mod policy;
 pub mod scope;
 #[cfg(all(test, feature = "collect"))]
 mod server;
+#[cfg(feature = "collect")]
+pub mod trail;

@@ -7,6 +7,8 @@ pub mod activity_log;
 pub mod api;
 #[cfg(feature = "collect")]
 pub mod auth;
+#[cfg(feature = "collect")]
+pub mod blobs;
 pub mod cloudhsm;
 #[cfg(feature = "collect")]
 mod estate;

@@ -5,6 +5,8 @@ mod api;
 pub mod audit;
 #[cfg(feature = "collect")]
 mod auth;
+#[cfg(feature = "collect")]
+pub mod bucket;
 #[cfg(test)]
 #[cfg(feature = "collect")]
 mod double;

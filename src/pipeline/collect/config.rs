@@ -36,11 +36,14 @@ macro_rules! kinds {
 
 kinds! {
     "aws.lookup_events" => AwsLookupEvents(aws::lookup::LookupConfig), aws::lookup::sources;
+    "aws.trail" => AwsTrail(aws::trail::TrailConfig), aws::trail::sources;
     "aws.cloudhsm" => AwsCloudHsm(aws::audit_logs::AuditLogsConfig), aws::audit_logs::sources;
     "aws.inventory" => AwsInventory(aws::collect_inventory::InventoryConfig), aws::collect_inventory::sources;
     "gcp.logging" => GcpLogging(gcp::logging::GcpLogging), gcp::logging::sources;
+    "gcp.bucket" => GcpBucket(gcp::bucket::BucketConfig), gcp::bucket::sources;
     "gcp.inventory" => GcpInventory(gcp::kms::GcpInventory), gcp::kms::sources;
     "azure.activity" => AzureActivity(azure::activity_log::AzureActivityLog), azure::activity_log::sources;
+    "azure.blobs" => AzureBlobs(azure::blobs::BlobsConfig), azure::blobs::sources;
     "azure.workspace" => AzureWorkspace(azure::workspace::AzureWorkspace), azure::workspace::sources;
     "azure.inventory" => AzureInventory(azure::inventory_source::AzureInventory), azure::inventory_source::sources;
 }
