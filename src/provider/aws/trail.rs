@@ -70,7 +70,7 @@ const FIRST_DAYS: u16 = 90;
 ///
 /// # Errors
 /// When the configuration cannot be used.
-#[expect(clippy::unused_async, reason = "the sources of all providers are made alike")]
+#[allow(clippy::unused_async, reason = "the sources of all providers are made alike")]
 pub async fn sources(
     config: &TrailConfig,
     tools: &Tools,

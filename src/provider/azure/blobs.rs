@@ -72,7 +72,7 @@ fn relist_days() -> u16 {
 ///
 /// # Errors
 /// When the configuration cannot be used.
-#[expect(clippy::unused_async, reason = "the sources of all providers are made alike")]
+#[allow(clippy::unused_async, reason = "the sources of all providers are made alike")]
 pub async fn sources(
     config: &BlobsConfig,
     tools: &Tools,

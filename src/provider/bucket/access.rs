@@ -12,7 +12,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::super::aws::auth::AwsAuth;
 use super::super::azure::auth::AzureAuth;
-use super::super::gcp::auth::GcpAuth;
+use super::super::gcp::GcpAuth;
 use super::super::source::SourceError;
 
 /// Where an object store's credentials come from.

@@ -13,7 +13,7 @@ use secrecy::ExposeSecret as _;
 
 use super::super::aws::auth::AwsAuth;
 use super::super::azure::auth::AzureAuth;
-use super::super::gcp::auth::GcpAuth;
+use super::super::gcp::GcpAuth;
 use super::super::http::{Counts, Endpoint};
 use super::super::source::{SourceError, Tools};
 use super::access::Access;

@@ -86,7 +86,7 @@ const SCOPE: &str = "https://www.googleapis.com/auth/devstorage.read_only";
 ///
 /// # Errors
 /// When the configuration cannot be used.
-#[expect(clippy::unused_async, reason = "the sources of all providers are made alike")]
+#[allow(clippy::unused_async, reason = "the sources of all providers are made alike")]
 pub async fn sources(
     config: &BucketConfig,
     tools: &Tools,
