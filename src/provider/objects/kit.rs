@@ -9,7 +9,7 @@ use futures::stream::BoxStream;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
-    Attribute, AttributeValue, Attributes, CopyOptions, Error, GetOptions, GetResult, ListResult,
+    Attribute, AttributeValue, CopyOptions, Error, GetOptions, GetResult, ListResult,
     MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMultipartOptions, PutOptions,
     PutPayload, PutResult, Result,
 };
