@@ -66,4 +66,5 @@ pub struct Place {
 }
 
 #[cfg(test)]
+#[cfg(test)]
 mod tests;

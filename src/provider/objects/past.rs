@@ -2,8 +2,9 @@
 //! how far each place was listed.
 //!
 //! A batch's cursor is what it adds: `{"objects":[{"key","etag","size","sha256"|"offset"}],
-//! "failed":[key], "lost":[key], "listed":[{"place","until"}]}`. What was seen is their union, never
-//! a last key: files with smaller names are delivered later.
+//! "failed":[key], "lost":[key]}`. What was seen is their union, never a last key: files with smaller
+//! names are delivered later. The last batch of a run states what must be known for longer than the
+//! objects are: `{"listed":[{"place","until"}], "owed":[key]}`, where it changed.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -77,12 +78,24 @@ pub(super) enum Verdict {
     From(u64),
 }
 
+/// What the last batches of runs stated.
+#[derive(Debug, Default)]
+struct Stated {
+    listed: BTreeMap<String, Date>,
+    owed: BTreeSet<String>,
+}
+
+/// How old the statement how far a place was listed may grow: as long as objects are remembered, and
+/// a margin.
+const STATED_DAYS: u16 = 7;
+
 /// What earlier batches left, as far as it matters for the wanted days.
 #[derive(Debug, Default)]
 pub(super) struct Past {
     known: HashMap<u128, Known>,
     newest: BTreeMap<String, Date>,
     owed: BTreeSet<String>,
+    stated: Stated,
     empty: bool,
 }
 
@@ -102,6 +115,10 @@ impl Past {
     }
 
     fn survey(&mut self, cursor: &Value) {
+        if let Some(owed) = cursor.get("owed").and_then(Value::as_array) {
+            self.owed = owed.iter().filter_map(|key| key.as_str().map(str::to_owned)).collect();
+            self.stated.owed = self.owed.clone();
+        }
         for key in list(cursor, "failed").filter_map(Value::as_str) {
             self.owed.insert(key.to_owned());
         }
@@ -120,6 +137,7 @@ impl Past {
             let until = listed.get("until").and_then(|until| until.as_str()?.parse().ok());
             if let (Some(place), Some(until)) = (place, until) {
                 self.reached(place, until);
+                self.stated.listed.insert(place.to_owned(), until);
             }
         }
     }
@@ -181,16 +199,30 @@ impl Past {
         }
     }
 
-    /// Notes that a place was read up to `day`; tells whether that is news.
-    pub(super) fn reached(&mut self, place: &str, day: Date) -> bool {
-        match self.newest.get_mut(place) {
-            Some(known) if *known >= day => false,
-            Some(known) => {
-                *known = day;
-                true
-            }
-            None => self.newest.insert(place.to_owned(), day).is_none(),
-        }
+    fn reached(&mut self, place: &str, day: Date) {
+        let newest = self.newest.entry(place.to_owned()).or_insert(day);
+        *newest = day.max(*newest);
+    }
+
+    /// Notes that an object could not be read.
+    pub(super) fn owe(&mut self, key: &str) {
+        self.owed.insert(key.to_owned());
+    }
+
+    /// Notes that an object was read, or is lost.
+    pub(super) fn settle(&mut self, key: &str) {
+        self.owed.remove(key);
+    }
+
+    /// Whether it is time to state that a place was listed up to `day`.
+    pub(super) fn is_due(&self, place: &str, day: Date) -> bool {
+        let stated = self.stated.listed.get(place);
+        stated.is_none_or(|stated| *stated <= day::before(day, STATED_DAYS))
+    }
+
+    /// What is owed, where that was stated otherwise.
+    pub(super) fn owed_anew(&self) -> Option<Vec<String>> {
+        (self.owed != self.stated.owed).then(|| self.owed.iter().cloned().collect())
     }
 }
 

@@ -78,6 +78,8 @@ struct Tally {
     ignored: Option<(usize, String)>,
     lost: Vec<String>,
     reached: Option<Date>,
+    /// Why there are no places has been told.
+    explained: bool,
     /// How far each place has been listed, and whether all of it could be.
     places: BTreeMap<String, bool>,
     closed: bool,
@@ -100,9 +102,11 @@ impl ObjectSource {
 
     /// Finds the places, and the folders of their wanted days, by day: a kill loses little then.
     async fn find(&mut self, days: &Days) -> Result<(), SourceError> {
-        let found = self.plan.layout.places(&self.plan.bucket).await?;
+        let found = self.plan.layout.places(&self.plan.bucket).await;
+        let found = found.map_err(|error| self.absent(error))?;
+        self.tally.explained = found.places.is_empty() && !found.notes.is_empty();
         self.tally.notes.extend(found.notes);
-        if self.past.is_empty() {
+        if self.past.is_empty() && !found.places.is_empty() {
             self.tally.notes.push(self.plan.layout.caveat(&self.plan.bucket));
         }
         let mut folders = Vec::new();
@@ -118,6 +122,17 @@ impl ObjectSource {
         folders.sort_by(|a, b| (a.day, &a.prefix).cmp(&(b.day, &b.prefix)));
         self.folders = Some(folders.into());
         Ok(())
+    }
+
+    /// What it means that a listing is not found.
+    fn absent(&self, error: SourceError) -> SourceError {
+        match error {
+            SourceError::Answer { status: 404, .. } => SourceError::config(
+                format!("{} does not exist", self.plan.bucket.address()),
+                "check its name, and that it is in the account that the credentials are of",
+            ),
+            other => other,
+        }
     }
 
     /// Gathers the objects of the next batch.
@@ -151,7 +166,7 @@ impl ObjectSource {
                     }
                 }
                 Some(Err(error @ SourceError::Content { .. })) => self.skip_rest(&error),
-                Some(Err(error)) => return Err(error),
+                Some(Err(error)) => return Err(self.absent(error)),
                 None => self.close(),
             }
         }
@@ -215,6 +230,7 @@ impl ObjectSource {
                 ),
                 hint: Some("restore it, or import a copy: its records are missing".to_owned()),
             });
+            self.past.settle(&key);
             self.tally.lost.push(key);
         }
     }
@@ -255,10 +271,8 @@ impl ObjectSource {
 
     fn take(&mut self, mut task: Task, reading: Reading, batch: &mut Batch, cursor: &mut Cursor) {
         self.tally.read += 1;
-        if let Some((place, day)) = day::of_key(&task.listed.key)
-            && reading.entry.is_some()
-        {
-            self.past.reached(place, day);
+        if reading.entry.is_some() {
+            self.past.settle(&task.listed.key);
         }
         if let Some(odd) = &reading.odd {
             self.tell(&task, odd);
@@ -275,6 +289,7 @@ impl ObjectSource {
     fn owe(&mut self, task: &Task, why: &str, cursor: &mut Cursor) {
         self.tell(task, &format!("{why}; it is tried again next time"));
         self.tally.failed += 1;
+        self.past.owe(&task.listed.key);
         if !task.owed {
             cursor.failed.push(task.listed.key.clone());
         }
@@ -294,9 +309,10 @@ impl ObjectSource {
         if std::mem::replace(&mut self.tally.closed, true) {
             return None;
         }
-        let mut cursor = Cursor { lost: std::mem::take(&mut self.tally.lost), ..Cursor::default() };
+        let lost = std::mem::take(&mut self.tally.lost);
+        let mut cursor = Cursor { lost, owed: self.past.owed_anew(), ..Cursor::default() };
         for (place, whole) in std::mem::take(&mut self.tally.places) {
-            if whole && self.past.reached(&place, days.last()) {
+            if whole && self.past.is_due(&place, days.last()) {
                 cursor.listed.push(json!({ "place": place, "until": days.last().to_string() }));
             }
         }
@@ -323,7 +339,7 @@ impl ObjectSource {
                 format!("{told} objects in {address} were odd; {failed} of them were not read");
             note(message, "those that were not read are tried again next time");
         }
-        if self.tally.listed == 0 && self.past.is_empty() {
+        if self.tally.listed == 0 && self.past.is_empty() && !self.tally.explained {
             let message = format!(
                 "there are no log files in {address} in the days that were looked at: nothing was read"
             );
@@ -348,25 +364,28 @@ struct Cursor {
     failed: Vec<String>,
     lost: Vec<String>,
     listed: Vec<Value>,
+    owed: Option<Vec<String>>,
 }
 
 impl Cursor {
     fn into_value(self) -> Option<Value> {
-        let Self { objects, failed, lost, listed } = self;
-        let others: [(&str, Vec<Value>); 3] = [
-            ("failed", failed.into_iter().map(Value::from).collect()),
-            ("lost", lost.into_iter().map(Value::from).collect()),
-            ("listed", listed),
+        let lists = [
+            ("objects", self.objects),
+            ("failed", keys(self.failed)),
+            ("lost", keys(self.lost)),
+            ("listed", self.listed),
         ];
-        let others = others.into_iter().filter(|(_, list)| !list.is_empty());
-        let mut members: serde_json::Map<_, _> =
-            others.map(|(name, list)| (name.to_owned(), Value::from(list))).collect();
-        if objects.is_empty() && members.is_empty() {
-            return None;
-        }
-        members.insert("objects".to_owned(), objects.into());
-        Some(members.into())
+        let lists = lists.into_iter().filter(|(_, list)| !list.is_empty());
+        // That nothing is owed any more is said, too.
+        let owed = self.owed.map(|owed| ("owed", keys(owed)));
+        let members: serde_json::Map<_, _> =
+            lists.chain(owed).map(|(name, list)| (name.to_owned(), list.into())).collect();
+        (!members.is_empty()).then(|| members.into())
     }
+}
+
+fn keys(keys: Vec<String>) -> Vec<Value> {
+    keys.into_iter().map(Value::from).collect()
 }
 
 #[async_trait]

@@ -131,6 +131,29 @@ async fn an_object_that_cannot_be_read_is_owed_however_long_it_takes() {
 }
 
 #[tokio::test]
+async fn what_is_owed_and_how_far_reading_came_outlive_the_objects_in_the_history() {
+    let shelf = Shelf::new();
+    shelf.put(&key(2, "bad"), "1").await;
+    shelf.put(&key(2, "good"), "2").await;
+    shelf.denied.lock().unwrap().insert(key(2, "bad"));
+    let (mut source, mut history) =
+        (shelf.source("s3://b", One(Role::Log, Days::Plain)), History::default());
+    run(&mut source, &mut history, NOW).await;
+    for cursor in &mut history.cursors {
+        if cursor.get("objects").is_some() {
+            *cursor = serde_json::Value::Null;
+        }
+    }
+    shelf.denied.lock().unwrap().clear();
+    shelf.put("logs/2020/02/01/later.json", "3").await;
+    // More days later than a first reading goes back.
+    let late = run(&mut source, &mut history, (None, "2020-08-01T00:00:00Z")).await;
+    let keys: Vec<_> = late.addresses().iter().map(|key| key.rsplit('/').next().unwrap()).collect();
+    assert_eq!(keys, ["bad.json", "good.json", "later.json"]);
+    assert_eq!(history.cursors.last().unwrap()["owed"], serde_json::json!([]));
+}
+
+#[tokio::test]
 async fn an_object_deleted_before_it_was_read_is_told_as_lost_once() {
     let shelf = Shelf::new();
     shelf.put(&key(20, "a"), "1").await;
