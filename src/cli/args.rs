@@ -182,6 +182,9 @@ pub(super) struct Collect {
     /// Say what was asked of the providers
     #[arg(long)]
     pub(super) stats: bool,
+    /// Milliseconds before a call is first tried again
+    #[arg(long, value_name = "MS", hide = true)]
+    pub(super) retry_pause: Option<u64>,
     /// How to print the result
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     pub(super) format: Plain,

@@ -8,6 +8,8 @@
 mod architecture;
 #[cfg(feature = "engine")]
 mod cli;
+#[cfg(all(feature = "engine", feature = "collect"))]
+mod collect;
 #[cfg(all(feature = "engine", target_os = "linux"))]
 mod crash;
 #[cfg(feature = "engine")]

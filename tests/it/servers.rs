@@ -73,7 +73,9 @@ impl Server {
     pub(crate) fn fake_gcs() -> Option<Self> {
         peers::servers()?;
         let place = ["-scheme", "http", "-host", "127.0.0.1", "-port", "{port}"];
-        Some(Self::hold(&peers::fake_gcs()?, &[&place[..], &["-backend", "memory"]].concat()))
+        // Lists are asked for at the public host.
+        let how = ["-public-host", "127.0.0.1:{port}", "-backend", "memory"];
+        Some(Self::hold(&peers::fake_gcs()?, &[&place[..], &how].concat()))
     }
 
     /// Starts a program that knows nothing of us. `{port}` stands for the port that it gets.

@@ -27,7 +27,10 @@ pub(super) async fn run(
     let began = std::time::Instant::now();
     let configs = chosen(args, settings)?;
     let stopped = super::interrupt();
-    let tools = tools(Arc::new(secrets::read(env::variable))).map_err(Failure::usage)?;
+    let mut tools = tools(Arc::new(secrets::read(env::variable))).map_err(Failure::usage)?;
+    if let Some(pause) = args.retry_pause {
+        tools.client = tools.client.with_first_pause(std::time::Duration::from_millis(pause));
+    }
     let now = Timestamp::now();
     let (sources, broken) = build(&configs, &tools).await;
     let job =
@@ -142,8 +145,7 @@ fn human(collected: &Collected, stats: bool) -> String {
 
 /// What came of a source in one line; "nothing new" says why.
 fn said(polled: &Polled) -> String {
-    let reached =
-        polled.reached.map_or_else(String::new, |time| format!(", up to date until {time}"));
+    let reached = polled.reached.map_or_else(String::new, |time| format!(", read until {time}"));
     match polled.ending {
         Ending::Failed if polled.batches == 0 => "nothing could be read".to_owned(),
         Ending::Failed => format!("{} before it failed{reached}", counts(polled)),

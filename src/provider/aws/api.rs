@@ -5,6 +5,7 @@ mod fault;
 mod paging;
 mod service;
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -35,6 +36,8 @@ pub(super) struct Api {
     pub(super) region: String,
     /// Where services are, if not where AWS has them.
     pub(super) endpoints: AwsEndpoints,
+    /// Calls a minute of each kind, where the account's quota is not the usual one.
+    pub(super) per_minute: Option<NonZeroU32>,
     /// What the calls draw on.
     pub(super) quotas: Quotas,
 }
@@ -139,7 +142,8 @@ impl Api {
     }
 
     fn quota(&self, operation: Operation) -> Quota {
-        let (name, per_minute) = operation.rate();
+        let (name, rate) = operation.rate();
+        let per_minute = self.per_minute.unwrap_or(rate);
         self.quotas.get(&format!("aws/{name}/{}/{}", self.account, self.region), per_minute)
     }
 

@@ -15,6 +15,7 @@ mod topic;
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -67,6 +68,9 @@ pub struct LookupConfig {
     /// Where the services are, if not where AWS has them.
     #[serde(default)]
     pub endpoints: AwsEndpoints,
+    /// Lookups a minute, where the quota of the account is not 120.
+    #[serde(default)]
+    pub calls_per_minute: Option<NonZeroU32>,
 }
 
 /// Makes the sources of a section: one for each account and region.
@@ -85,7 +89,9 @@ pub async fn sources(
         regions: &config.regions,
         endpoints: &config.endpoints,
     };
-    scope.expand(tools, |name, api| Box::new(Lookup::new(name, api))).await
+    let rate = config.calls_per_minute;
+    let made = |name, api| Box::new(Lookup::new(name, Api { per_minute: rate, ..api }));
+    scope.expand(tools, |name, api| -> Box<dyn Source> { made(name, api) }).await
 }
 
 /// One account's event history in one region.
@@ -249,7 +255,8 @@ impl Lookup {
                 None if seen.from < seen.to => batch.coverage.extend(self.api.covered(part, seen)),
                 None => {}
             }
-            if seen.from > settled.from {
+            // What grew too old while this was running is the history's moving edge, no loss.
+            if seen.from.duration_since(settled.from) > OVERLAP {
                 batch.notes.extend(plan::lost(settled.from, seen.from));
             }
         }

@@ -179,6 +179,7 @@ impl Scope<'_> {
             account: "unknown".to_owned(),
             region: home,
             endpoints: self.endpoints.clone(),
+            per_minute: None,
             quotas: tools.quotas.clone(),
         };
         api.account = match access.role_arn.as_deref().and_then(account_of) {

@@ -121,6 +121,7 @@ impl Server {
             account: "111122223333".to_owned(),
             region: "eu-west-1".to_owned(),
             endpoints: self.endpoints(),
+            per_minute: None,
             quotas: tools.quotas,
         }
     }

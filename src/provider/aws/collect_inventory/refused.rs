@@ -22,6 +22,10 @@ const NOT_HERE: &[&str] = &[
     "TrailNotFoundException",
 ];
 
+/// Operations without which the inventory is good: a region that fails them is not given up.
+const OPTIONAL: &[&str] =
+    &["GetKeyLastUsage", "DescribeCustomKeyStores", "GetResourcePolicy", "ListPublicKeys"];
+
 /// Codes by which a service, or an emulator of one, says that it does not know an operation.
 const UNKNOWN: &[&str] = &[
     "UnknownOperationException",
@@ -55,6 +59,12 @@ impl Refused {
                 self.unknown.insert(operation.permission(), detail);
                 Ok(None)
             }
+            Err(SourceError::Answer { detail, status: 500.., .. })
+                if OPTIONAL.contains(&operation.name) =>
+            {
+                self.unknown.insert(operation.permission(), detail);
+                Ok(None)
+            }
             Err(SourceError::Answer { detail, .. }) if has(NOT_HERE, &detail) => Ok(None),
             Err(error) => Err(error),
         }
@@ -79,7 +89,7 @@ impl Refused {
             }
         });
         let unknown = self.unknown.into_iter().map(|(permission, detail)| Note {
-            message: format!("{permission} is not known in {region}: {detail}"),
+            message: format!("{permission} is not answered in {region}: {detail}"),
             hint: None,
         });
         denied.chain(unknown).collect()

@@ -115,7 +115,7 @@ async fn an_account_is_read_with_what_is_refused_in_it() {
         notes.iter().any(|n| n.contains("kms:DescribeKey was refused") && n.contains(HIDDEN)),
         "{notes:?}"
     );
-    assert!(notes.iter().any(|n| n.contains("kms:GetKeyLastUsage is not known")), "{notes:?}");
+    assert!(notes.iter().any(|n| n.contains("kms:GetKeyLastUsage is not answered")), "{notes:?}");
 }
 
 #[tokio::test]
