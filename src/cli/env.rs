@@ -16,7 +16,7 @@ fn read(name: &str) -> Option<String> {
 
 /// A variable that the configuration refers to.
 #[cfg(feature = "collect")]
-pub(super) fn variable(name: &str) -> Option<String> {
+pub(super) fn named(name: &str) -> Option<String> {
     read(name)
 }
 

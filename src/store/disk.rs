@@ -25,7 +25,7 @@ use object_store::{
 
 /// The disk refused.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {action} {path}")]
+#[error("cannot {action} {path}: {source}")]
 pub(super) struct DiskError {
     /// What was tried.
     pub(super) action: &'static str,

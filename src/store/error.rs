@@ -167,7 +167,20 @@ impl StoreError {
             }
             cause = found.source();
         }
-        None
+        Self::of_text(&error.to_string())
+    }
+
+    /// The disk's refusal where a library kept no more of it than the text: `… cannot write PATH: No
+    /// space left on device (os error 28)`.
+    fn of_text(text: &str) -> Option<Self> {
+        let (before, after) = text.split_once(" (os error ")?;
+        let code = after.split_once(')')?.0.parse().ok()?;
+        let (_, refusal) = before.rsplit_once("cannot ")?;
+        let (named, _) = refusal.rsplit_once(": ")?;
+        let known = |action: &&str| named.starts_with(&format!("{action} "));
+        let action = ["create the folder", "create", "sync", "write"].into_iter().find(known)?;
+        let path = named.get(action.len() + 1..)?.to_owned();
+        Some(Self::Disk { action, path, source: io::Error::from_raw_os_error(code) })
     }
 }
 
@@ -195,5 +208,22 @@ impl From<DiskError> for StoreError {
 impl From<DataFusionError> for StoreError {
     fn from(source: DataFusionError) -> Self {
         Self::of_disk(&source).unwrap_or_else(|| Self::Query { source: Box::new(source) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_of_the_disk_is_found_where_only_its_text_is_left() {
+        let text = "Kernel error: Generic disk error: cannot create /s/_delta_log/_last: x: No space \
+                    left on device (os error 28)";
+        let Some(StoreError::Disk { action, path, source }) = StoreError::of_text(text) else {
+            panic!("it was not found");
+        };
+        assert_eq!((action, path.as_str()), ("create", "/s/_delta_log/_last: x"));
+        assert_eq!(source.raw_os_error(), Some(28));
+        assert!(StoreError::of_text("nothing of the kind (os error 28)").is_none());
     }
 }

@@ -35,7 +35,13 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("env::var", &["cli/env"]),
     ("env::args", &["cli", "main"]),
     ("Timestamp::now", &["cli", "main"]),
-    ("SystemTime::now", &["cli"]),
+    // A signature is good for minutes from the moment that it is made.
+    ("SystemTime::now", &["cli", "provider/aws/auth"]),
+    ("reqwest::", &["provider/http", "provider/bucket"]),
+    ("aws_config::", &["provider/aws/auth"]),
+    ("aws_sigv4::", &["provider/aws/auth"]),
+    ("google_cloud_auth::", &["provider/gcp/auth"]),
+    ("azure_identity::", &["provider/azure/auth"]),
 ];
 
 /// How long a file may be, tests aside.

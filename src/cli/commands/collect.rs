@@ -27,7 +27,7 @@ pub(super) async fn run(
     let began = std::time::Instant::now();
     let configs = chosen(args, settings)?;
     let stopped = super::interrupt();
-    let mut tools = tools(Arc::new(secrets::read(env::variable))).map_err(Failure::usage)?;
+    let mut tools = tools(Arc::new(secrets::read(env::named))).map_err(Failure::usage)?;
     if let Some(pause) = args.retry_pause {
         tools.client = tools.client.with_first_pause(std::time::Duration::from_millis(pause));
     }
