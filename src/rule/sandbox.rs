@@ -28,8 +28,8 @@ use datafusion::prelude::{SQLOptions, SessionContext};
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::resolve::resolve_table_references;
 use datafusion::sql::sqlparser::ast::{
-    Expr as SqlExpr, FunctionArguments, Query, Statement as SqlStatement, TableFactor, Visit as _,
-    Visitor,
+    Expr as SqlExpr, FunctionArg, FunctionArgExpr, FunctionArguments, Query,
+    Statement as SqlStatement, TableFactor, UnaryOperator, Value, Visit as _, Visitor,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
@@ -144,6 +144,12 @@ const REFUSED: &[(&[&str], &str)] = &[
 /// Functions that make rows and read nothing; as functions of a single value they are refused.
 const SERIES: &[&str] = &["generate_series", "range", "gen_series"];
 
+/// The most expressions that may stand in a `CUBE`: they are multiplied out before anything runs.
+const CUBED: usize = 10;
+
+/// The most values that a series may give.
+const SERIES_VALUES: u128 = 10_000_000;
+
 /// Reads `sql` as exactly one query.
 pub(super) fn parse(sql: &str) -> Result<Statement, QueryError> {
     if sql.len() > MAX_BYTES {
@@ -194,7 +200,7 @@ pub(super) fn names(
     known: &BTreeSet<String>,
 ) -> Result<Vec<String>, QueryError> {
     if let Statement::Statement(inner) = statement
-        && let ControlFlow::Break(problem) = inner.visit(&mut Names)
+        && let ControlFlow::Break(problem) = inner.visit(&mut Names::default())
     {
         return Err(problem);
     }
@@ -220,7 +226,11 @@ pub(super) fn names(
 }
 
 /// Refuses functions by name, where the name is still the author's own word.
-struct Names;
+#[derive(Default)]
+struct Names {
+    /// Expressions that stand in a `CUBE` so far: each doubles what is grouped by.
+    cubed: usize,
+}
 
 impl Visitor for Names {
     type Break = QueryError;
@@ -234,6 +244,12 @@ impl Visitor for Names {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<QueryError> {
+        let none: &[FunctionArg] = &[];
+        let arguments = match factor {
+            TableFactor::Table { args: Some(arguments), .. } => arguments.args.as_slice(),
+            TableFactor::Function { args, .. } => args.as_slice(),
+            _ => none,
+        };
         let name = match factor {
             TableFactor::Table { args: None, .. }
             | TableFactor::Derived { .. }
@@ -245,7 +261,10 @@ impl Visitor for Names {
             other => other.to_string(),
         };
         if SERIES.contains(&name.as_str()) {
-            return ControlFlow::Continue(());
+            return match check_series(&name, arguments) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(problem) => ControlFlow::Break(problem),
+            };
         }
         ControlFlow::Break(QueryError::refused(format!(
             "`{name}` is refused: of the functions that stand for a table only generate_series and \
@@ -254,6 +273,13 @@ impl Visitor for Names {
     }
 
     fn pre_visit_expr(&mut self, expr: &SqlExpr) -> ControlFlow<QueryError> {
+        if let SqlExpr::Cube(sets) = expr {
+            self.cubed += sets.len();
+            if self.cubed > CUBED {
+                let problem = format!("more than {CUBED} expressions stand in a CUBE");
+                return ControlFlow::Break(QueryError::limit(problem));
+            }
+        }
         let SqlExpr::Function(function) = expr else { return ControlFlow::Continue(()) };
         let name = function.name.to_string().to_lowercase();
         let name = name.trim_matches('"');
@@ -269,6 +295,38 @@ impl Visitor for Names {
             None => ControlFlow::Continue(()),
         }
     }
+}
+
+/// Checks a series: the engine computes one to its end, however long, also when nobody wants it any
+/// more.
+fn check_series(name: &str, arguments: &[FunctionArg]) -> Result<(), QueryError> {
+    let refuse =
+        || QueryError::refused(format!("`{name}` is refused: its arguments must be whole numbers"));
+    let numbers: Vec<i128> =
+        arguments.iter().map(whole_number).collect::<Option<_>>().ok_or_else(refuse)?;
+    let (first, last, step) = match *numbers.as_slice() {
+        [last] => (0, last, 1),
+        [first, last] => (first, last, 1),
+        [first, last, step] if step != 0 => (first, last, step),
+        _ => return Err(refuse()),
+    };
+    if (last - first).unsigned_abs() / step.unsigned_abs() > SERIES_VALUES {
+        return Err(QueryError::limit(format!("`{name}` gives more than {SERIES_VALUES} values")));
+    }
+    Ok(())
+}
+
+/// The whole number that an argument is.
+fn whole_number(argument: &FunctionArg) -> Option<i128> {
+    let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = argument else { return None };
+    let (negative, expr) = match expr {
+        SqlExpr::UnaryOp { op: UnaryOperator::Minus, expr } => (true, expr.as_ref()),
+        other => (false, other),
+    };
+    let SqlExpr::Value(value) = expr else { return None };
+    let Value::Number(digits, _) = &value.value else { return None };
+    let number = i128::from(digits.parse::<i64>().ok()?);
+    Some(if negative { -number } else { number })
 }
 
 /// Checks a plan: it reads only, and holds no function whose result may change between runs.
