@@ -20,7 +20,7 @@ WITH inv AS (
     max(captured_at) AS inventory_at,
     array_slice(array_agg(inventory_ref ORDER BY captured_at DESC NULLS LAST, inventory_ref), 1, 10) AS inventory_refs
   FROM hsms
-  WHERE kind NOT IN ('proposal', 'import_job')
+  WHERE kind NOT IN ('proposal', 'import_job', 'backup', 'key_store')
   GROUP BY hsm_id
 ),
 logged AS (
