@@ -1,6 +1,6 @@
 //! CloudTrail's event history, read with `LookupEvents`: each account and region for itself.
 //!
-//! - One lookup takes one attribute, so that each kind of log is a list of lookups ([`topic`]). A
+//! - One lookup takes one attribute, so that each kind of log is a list of lookups (`topic`). A
 //!   stretch of a kind is covered once all its lookups have been read to their last page.
 //! - The history goes back 90 days ("Working with CloudTrail Event history" in the AWS CloudTrail
 //!   user guide). Nothing older is read or covered, and a [`Note`] says what was out of reach.
