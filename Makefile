@@ -34,8 +34,9 @@ lint: ## clippy over everything, warnings are errors
 	@$(LINTED) $(CARGO) test --locked --no-run
 
 .PHONY: peers
-peers: ## the browser, readers and servers that keytrail is tested against, into .peers
+peers: ## the browser, readers, servers and PKCS #11 tokens that keytrail is tested against, into .peers
 	@scripts/peers.sh
+	scripts/tokens.sh
 
 .PHONY: bench
 bench: ## imports beside gzip and DuckDB, all rules over a year of a million events: some minutes

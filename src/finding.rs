@@ -1,6 +1,8 @@
 //! The vocabulary of judging: a rule judges subjects, each gets one [`RuleResult`]; all results of
 //! one run over one period are an [`Assessment`]. No I/O, no clock.
 
+pub mod verified;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;

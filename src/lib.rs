@@ -2,7 +2,7 @@
 //! key-management services.
 //!
 //! Layers, lowest first (a module uses only lower ones): [`event`], [`finding`] → [`provider`],
-//! [`report`], [`ledger`] → `store` → `rule` → `pipeline` → `settings` → `cli`.
+//! [`report`], [`ledger`], `verify` → `store` → `rule` → `pipeline` → `settings` → `cli`.
 
 pub mod event;
 pub mod finding;
@@ -21,3 +21,5 @@ pub mod rule;
 pub mod settings;
 #[cfg(feature = "engine")]
 pub mod store;
+#[cfg(feature = "verify")]
+pub mod verify;

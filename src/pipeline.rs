@@ -10,3 +10,5 @@ pub mod import;
 #[cfg(feature = "collect")]
 pub mod prove;
 pub mod report;
+#[cfg(feature = "verify")]
+pub mod verify;

@@ -8,10 +8,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::pipeline::check::Scope;
 #[cfg(feature = "collect")]
 use crate::pipeline::collect::{SourceConfig, SourceConfigError};
+#[cfg(feature = "verify")]
+use crate::secret::SecretRef;
+#[cfg(feature = "verify")]
+use crate::verify::correlate::Place;
+#[cfg(feature = "verify")]
+use crate::verify::{Level, Policy, Uri};
 
 /// The name of the configuration file.
 pub const FILE_NAME: &str = "keytrail.toml";
@@ -37,6 +44,46 @@ struct File {
     #[cfg(feature = "collect")]
     #[serde(default)]
     source: Vec<serde_json::Map<String, serde_json::Value>>,
+    #[cfg(feature = "verify")]
+    #[serde(default)]
+    verify: BTreeMap<String, TokenConfig>,
+}
+
+/// `[verify.NAME]`: a token to exercise.
+#[cfg(feature = "verify")]
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenConfig {
+    /// The module's shared library.
+    pub module: PathBuf,
+    /// The token: its label, or an RFC 7512 URI.
+    pub token: String,
+    /// Where the user's PIN is.
+    pub pin_source: Option<SecretRef>,
+    /// Where the security officer's PIN is.
+    pub so_pin_source: Option<SecretRef>,
+    /// How far to go.
+    pub level: Option<Level>,
+    /// What is expected of the token and its keys.
+    pub policy: Option<PathBuf>,
+    /// Existing keys to exercise.
+    #[serde(default)]
+    pub keys: Vec<Uri>,
+    /// Whether keys of production are on the token: a drill elsewhere is a rehearsal.
+    #[serde(default = "yes")]
+    pub production: bool,
+    /// Account, project or subscription of the HSM.
+    pub account: Option<String>,
+    /// Region or location of the HSM.
+    pub region: Option<String>,
+    /// Where the calls should stand in a log.
+    #[serde(default)]
+    pub log: Place,
+}
+
+#[cfg(feature = "verify")]
+fn yes() -> bool {
+    true
 }
 
 /// `[scope]`: what is in; everything where a list is absent.
@@ -103,6 +150,9 @@ pub struct Settings {
     /// Where to collect from.
     #[cfg(feature = "collect")]
     pub sources: Vec<SourceConfig>,
+    /// Tokens to exercise, by name.
+    #[cfg(feature = "verify")]
+    pub tokens: BTreeMap<String, TokenConfig>,
 }
 
 /// A configuration that cannot be used.
@@ -152,6 +202,26 @@ impl SettingsError {
     }
 }
 
+#[cfg(feature = "verify")]
+impl TokenConfig {
+    /// With its paths as they are beside the file.
+    fn beside(self, base: &Path) -> Self {
+        let beside = |source: Option<SecretRef>| {
+            source.map(|source| match source {
+                SecretRef::File(path) => SecretRef::File(base.join(path).display().to_string()),
+                SecretRef::Env(name) => SecretRef::Env(name),
+            })
+        };
+        Self {
+            module: base.join(&self.module),
+            policy: self.policy.map(|path| base.join(path)),
+            pin_source: beside(self.pin_source),
+            so_pin_source: beside(self.so_pin_source),
+            ..self
+        }
+    }
+}
+
 impl Settings {
     /// Puts together what was given and what the file says.
     ///
@@ -184,6 +254,8 @@ impl Settings {
         #[cfg(feature = "collect")]
         let sources = SourceConfig::read_all(&file.source)
             .map_err(|source| SettingsError::Source { path: origin.clone(), source })?;
+        #[cfg(feature = "verify")]
+        let tokens = file.verify.into_iter().map(|(name, token)| (name, token.beside(&base)));
         let ScopeFile { accounts, projects, subscriptions, keys } = file.scope;
         Ok(Self {
             store,
@@ -197,9 +269,20 @@ impl Settings {
             params: file.params,
             #[cfg(feature = "collect")]
             sources,
+            #[cfg(feature = "verify")]
+            tokens: tokens.collect(),
             file: path,
         })
     }
+}
+
+/// Reads the policy of `verify`.
+///
+/// # Errors
+/// When the file cannot be read or is none.
+#[cfg(feature = "verify")]
+pub fn read_policy(path: &Path) -> Result<Policy, SettingsError> {
+    parse(path)
 }
 
 /// A store named in the file: an address, or a path beside the file.
@@ -213,6 +296,10 @@ fn discover(folder: &Path) -> Option<PathBuf> {
 }
 
 fn read(path: &Path) -> Result<File, SettingsError> {
+    parse(path)
+}
+
+fn parse<T: DeserializeOwned>(path: &Path) -> Result<T, SettingsError> {
     let name = path.display().to_string();
     let text = fs::read_to_string(path)
         .map_err(|source| SettingsError::Read { path: name.clone(), source })?;

@@ -23,6 +23,7 @@ mod read;
 mod receipt;
 mod status;
 mod table;
+mod verified;
 
 pub use append::Appended;
 pub use error::StoreError;
@@ -36,6 +37,7 @@ pub use polls::{Cursors, Proof};
 pub use read::Tables;
 pub use receipt::Receipt;
 pub use status::{Status, TableStatus};
+pub use verified::{Logged, StepRow, StoredRun, steps_table};
 
 use std::collections::BTreeMap;
 
@@ -59,7 +61,7 @@ impl Store {
     /// When the location cannot be written, or holds tables of another program or version.
     pub async fn create(location: Location) -> Result<Self, StoreError> {
         location.prepare()?;
-        for name in std::iter::once("journal").chain(schema::INVENTORY.iter().copied()) {
+        for name in std::iter::once("journal").chain(schema::SNAPSHOTS.iter().copied()) {
             table::create(&location, name).await?;
         }
         Self::open(location).await
@@ -84,8 +86,11 @@ impl Store {
         let version = |name: &str| versions.get(name).copied();
         let journal = table::open(&location, "journal", version("journal")).await?;
         let mut inventory = BTreeMap::new();
-        for name in schema::INVENTORY {
-            inventory.insert(*name, table::open(&location, name, version(name)).await?);
+        for name in schema::SNAPSHOTS {
+            // A store of an older version lacks the table; the next writer creates it.
+            if schema::INVENTORY.contains(name) || table::exists(&location, name) {
+                inventory.insert(*name, table::open(&location, name, version(name)).await?);
+            }
         }
         Ok(Self { location, journal, inventory })
     }

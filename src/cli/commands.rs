@@ -14,6 +14,8 @@ mod shell;
 #[cfg(feature = "collect")]
 mod sources;
 mod store;
+#[cfg(feature = "verify")]
+mod verify;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,6 +41,8 @@ pub(super) async fn run(cli: &Cli, console: &Console) -> Result<Exit, Failure> {
         Command::Collect(args) => collect::run(args, &settings(cli)?, console).await,
         #[cfg(feature = "collect")]
         Command::Sources(args) => sources::run(args, &settings(cli)?).await,
+        #[cfg(feature = "verify")]
+        Command::Verify(args) => verify::run(args, &settings(cli)?, console).await,
         Command::Check(args) => check::run(args, &settings(cli)?, console).await,
         Command::Report(args) => report::run(args, &settings(cli)?, console).await,
         Command::Query(args) => query::run(args, &settings(cli)?).await,

@@ -14,10 +14,41 @@ fn read(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// A variable that the configuration refers to.
-#[cfg(feature = "collect")]
+/// A variable that the configuration or the command line refers to.
+#[cfg(any(feature = "collect", feature = "verify"))]
 pub(super) fn named(name: &str) -> Option<String> {
     read(name)
+}
+
+/// All variables, of which a worker of `verify` gets some.
+#[cfg(feature = "verify")]
+pub(super) fn all() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+/// This program.
+#[cfg(feature = "verify")]
+pub(super) fn program() -> std::io::Result<PathBuf> {
+    std::env::current_exe()
+}
+
+/// The name of this machine.
+#[cfg(feature = "verify")]
+pub(super) fn host() -> String {
+    let named = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    named
+        .map(|name| name.trim().to_owned())
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "host".to_owned())
+}
+
+/// Where locks of tokens are kept: a folder of the user's own.
+#[cfg(feature = "verify")]
+pub(super) fn lock_folder() -> PathBuf {
+    let own = read("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let home = || read("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    own.or_else(home).unwrap_or_else(std::env::temp_dir).join("keytrail")
 }
 
 /// The store named in the environment.

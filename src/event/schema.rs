@@ -206,6 +206,65 @@ const LOG_SETTINGS: &[Column] = &[
     ("details", Kind::Text, true, "Specifics, a JSON object"),
 ];
 
+const VERIFICATIONS: &[Column] = &[
+    ("run_id", Kind::Text, false, "The run"),
+    ("name", Kind::Text, true, "The section of the configuration that asked for it"),
+    ("production", Kind::Flag, false, "Whether keys of production are on the token"),
+    ("level", Kind::Text, false, "How far the run went: inventory, use, drill, operator"),
+    ("started", Kind::Time, false, "When the run began"),
+    ("ended", Kind::Time, false, "When the run was over"),
+    ("tool_version", Kind::Text, false, "Version of keytrail"),
+    ("module_sha256", Kind::Text, false, "SHA-256 of the module's file"),
+    ("token", Kind::Text, false, "The token's URI"),
+    ("token_serial", Kind::Text, false, "The token's serial number"),
+    ("token_model", Kind::Text, false, "Manufacturer and model"),
+    ("log", Kind::Text, true, "Where the calls should stand in a log, a JSON object"),
+    ("check_id", Kind::Text, false, "Which check; `inventory.key` tells a key's attributes"),
+    ("check_version", Kind::Int, false, "Version of the check's procedure"),
+    ("check_level", Kind::Text, false, "At which level the check is made"),
+    ("title", Kind::Text, false, "What the check tests"),
+    ("subject_kind", Kind::Text, false, "token or key"),
+    ("subject_id", Kind::Text, false, "The token's URI, or the key's"),
+    ("key_id", Kind::Text, true, "The key's name in the inventory and log of its cloud"),
+    ("key_spec", Kind::Text, true, "Type and size"),
+    (
+        "verdict",
+        Kind::Text,
+        false,
+        "PASS, FAIL, NOT_SUPPORTED, NOT_APPLICABLE, INCONCLUSIVE, SKIPPED",
+    ),
+    ("required", Kind::Flag, false, "Whether the policy asks for a pass"),
+    ("advisory", Kind::Flag, false, "Whether the standard allows what it looks for"),
+    ("fails", Kind::Flag, false, "Whether it makes the run a failed one"),
+    ("function", Kind::Text, true, "The function that decided"),
+    ("rv", Kind::Text, true, "What it returned"),
+    ("message", Kind::Text, false, "One sentence"),
+    ("evidence", Kind::Text, true, "What the verdict rests on, a JSON object"),
+    ("known", Kind::Text, true, "What tells that the key is still the same, a JSON object"),
+    ("calls", Kind::Text, true, "The calls that a log should have, a JSON list"),
+    ("check_started", Kind::Time, false, "When the check began"),
+    ("check_ended", Kind::Time, false, "When the check was over"),
+];
+
+const VERIFICATION_STEPS: &[Column] = &[
+    ("run_id", Kind::Text, false, "The run"),
+    ("token", Kind::Text, false, "The token's URI"),
+    ("window_from", Kind::Time, false, "First instant of the log that was looked at"),
+    ("window_to", Kind::Time, false, "Last instant of the log that was looked at"),
+    ("check_id", Kind::Text, true, "For which check; null for an event that no call caused"),
+    ("ordinal", Kind::Int, true, "Place of the call among all calls of the run"),
+    ("function", Kind::Text, true, "The function called"),
+    ("rv", Kind::Text, true, "What it returned"),
+    ("key", Kind::Text, true, "The key's label"),
+    (
+        "trace",
+        Kind::Text,
+        false,
+        "matched_by_key, matched_by_count, not_logged, logging_disabled, refused, missing, unexpected",
+    ),
+    ("event_id", Kind::Text, true, "The event that was matched, or that no call caused"),
+];
+
 const PEOPLE: &[Column] = &[
     ("person", Kind::Text, false, "The person's e-mail, case-folded, or the automation's name"),
     ("provider", Kind::Text, true, "Where the identity lives; null for any"),
@@ -241,6 +300,8 @@ const TABLES: &[(&str, &[&[Column]])] = &[
     ("key_versions", &[SNAPSHOT, KEY_VERSIONS]),
     ("hsms", &[SNAPSHOT, HSMS]),
     ("log_settings", &[SNAPSHOT, LOG_SETTINGS]),
+    ("verifications", &[SNAPSHOT, VERIFICATIONS]),
+    ("verification_steps", &[VERIFICATION_STEPS]),
     ("people", &[PEOPLE]),
     ("approvals", &[APPROVALS]),
 ];
@@ -254,12 +315,17 @@ pub const VISIBLE: &[&str] = &[
     "key_versions",
     "hsms",
     "log_settings",
+    "verifications",
+    "verification_steps",
     "people",
     "approvals",
 ];
 
 /// The inventory tables beside the journal.
 pub const INVENTORY: &[&str] = &["keys", "key_versions", "hsms", "log_settings"];
+
+/// The tables beside the journal whose rows become visible once a receipt names their snapshot.
+pub const SNAPSHOTS: &[&str] = &["keys", "key_versions", "hsms", "log_settings", "verifications"];
 
 /// The schema of a table by name; `None` for a name that is not known. In the journal every column
 /// that only events fill may be null.

@@ -170,7 +170,7 @@ impl Asked {
 pub async fn check(store: &Store, job: &Check, now: Timestamp) -> Result<Checked, CheckError> {
     let Asked { set, question, inputs } = Asked::read(job, now)?;
     let (as_of, period) = (question.as_of, question.period);
-    let answer = assess(&set, tables(store).await?, question).await?;
+    let answer = assess(&set, tables(store, (as_of, period)).await?, question).await?;
     let mut checked = checked(store, job, answer, (as_of, period, inputs));
     checked.replaced = set.replaced().to_vec();
     Ok(checked)
@@ -183,7 +183,7 @@ pub async fn check(store: &Store, job: &Check, now: Timestamp) -> Result<Checked
 pub async fn session(store: &Store, job: &Check, now: Timestamp) -> Result<Session, CheckError> {
     let (as_of, period) = times(job.as_of, job.period, now);
     let set = RuleSet::load(job.rules_folder.as_deref())?;
-    let mut tables = tables(store).await?;
+    let mut tables = tables(store, (as_of, period)).await?;
     let mut inputs = BTreeMap::new();
     let people = declared(job.people.as_ref(), &mut inputs, read_people)?;
     let approvals = declared(job.approvals.as_ref(), &mut inputs, read_approvals)?;
@@ -197,11 +197,22 @@ pub async fn session(store: &Store, job: &Check, now: Timestamp) -> Result<Sessi
     Ok(Session::open(&set, &tables, frame)?)
 }
 
-async fn tables(store: &Store) -> Result<Tables, StoreError> {
+/// The store's tables, and what is computed from them before any rule: the calls of `verify` beside
+/// the log.
+async fn tables(store: &Store, times: (Timestamp, Period)) -> Result<Tables, CheckError> {
     let mut tables = Tables::new();
     for (name, table) in store.tables().await? {
         tables.insert(&name, table);
     }
+    #[cfg(feature = "verify")]
+    {
+        let steps = super::verify::all_steps(store, times.0, times.1).await?;
+        let steps = crate::store::steps_table(&steps)?;
+        let kept = tables.insert_batch("verification_steps", steps);
+        kept.map_err(|error| RuleError::Query(error.to_string()))?;
+    }
+    #[cfg(not(feature = "verify"))]
+    let _ = times;
     Ok(tables)
 }
 

@@ -37,6 +37,15 @@ const TABLES: &[(&str, &str)] = &[
         "log_settings",
         "What is logged, where to and for how long: trails, log groups, diagnostic settings.",
     ),
+    (
+        "verifications",
+        "What `verify` found: a row for each check of a run and what it was made on; `inventory.key` tells what a \
+         token says of a key.",
+    ),
+    (
+        "verification_steps",
+        "The calls of the newest runs of `verify` beside the log of the HSM, computed from stored calls and events.",
+    ),
     ("people", "Who is behind which identity, from `people.csv` of the run."),
     ("approvals", "Who approved what, from `approvals.csv` of the run."),
     (

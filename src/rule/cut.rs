@@ -72,7 +72,7 @@ fn hide_later(
         "events" => Some(ident("time").lt_eq(time(as_of))),
         "approvals" => Some(ident("approved_at").lt_eq(time(as_of))),
         "coverage" => Some(ident("from").lt(time(as_of))),
-        _ if schema::INVENTORY.contains(&name) => {
+        _ if schema::SNAPSHOTS.contains(&name) => {
             Some(ident("captured_at").lt_eq(time(as_of)).or(ident("captured_at").is_null()))
         }
         _ => None,

@@ -119,7 +119,7 @@ fn file_read(entry: &Value, name: &str) -> Option<FileRead> {
 }
 
 /// A column of times, which are microseconds.
-fn times(batch: &RecordBatch, index: usize) -> Vec<Option<Timestamp>> {
+pub(super) fn times(batch: &RecordBatch, index: usize) -> Vec<Option<Timestamp>> {
     let Some(array) = batch.columns().get(index) else { return Vec::new() };
     let Ok(array) = arrow::compute::cast(array, &DataType::Int64) else { return Vec::new() };
     debug_assert_eq!(array.len(), batch.num_rows());

@@ -1,4 +1,6 @@
-//! Inventory as rows of its tables.
+//! Inventory, and runs of `verify`, as rows of their tables.
+
+mod verified;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,6 +13,7 @@ use serde_json::{Map, Value, json};
 use super::{Store, StoreError, commit};
 use crate::event::batch::times;
 use crate::event::{Origin, Protection, Provider, schema, sha256_hex};
+use crate::finding::verified::Verified;
 use crate::provider::inventory::Inventory;
 
 /// The facts of one inventory document, as of a time.
@@ -24,6 +27,8 @@ pub struct Snapshot {
     pub captured_at: Option<Timestamp>,
     /// The facts.
     pub inventory: Inventory,
+    /// A run of `verify`, in place of inventory.
+    pub verified: Option<Verified>,
 }
 
 impl Snapshot {
@@ -45,7 +50,7 @@ impl Snapshot {
         json!({
             "source": self.source, "digest": self.digest, "statement": self.statement(),
             "captured_at": self.captured_at.map(|time| time.to_string()),
-            "rows": self.inventory.len(),
+            "rows": self.inventory.len() + self.verified.as_ref().map_or(0, |run| run.rows.len()),
         })
     }
 
@@ -61,6 +66,13 @@ impl Snapshot {
             if let (Some(schema), true) = (schema::table(name), rows > 0) {
                 batches.push((name, RecordBatch::try_new(schema, columns)?));
             }
+        }
+        if let (Some(run), Some(schema)) = (&self.verified, schema::table("verifications"))
+            && !run.rows.is_empty()
+        {
+            let mut columns = self.head("verifications", owners(run));
+            columns.extend(verified::columns(run));
+            batches.push(("verifications", RecordBatch::try_new(schema, columns)?));
         }
         Ok(batches)
     }
@@ -180,12 +192,18 @@ impl Store {
         for (name, batches) in tables {
             let Some(first) = batches.first() else { continue };
             let rows = concat_batches(&first.schema(), &batches)?;
-            if let Some(table) = self.inventory.get_mut(name) {
-                commit::inventory(&self.location, table, name, rows).await?;
-            }
+            let missing = || StoreError::Missing { location: format!("{}/{name}", self.location) };
+            let table = self.inventory.get_mut(name).ok_or_else(missing)?;
+            commit::inventory(&self.location, table, name, rows).await?;
         }
         Ok(())
     }
+}
+
+/// The owner of each row of a run.
+fn owners(run: &Verified) -> impl Iterator<Item = (Provider, Option<&str>, Option<&str>)> + Clone {
+    let of = &run.run;
+    run.rows.iter().map(|_| (of.provider, of.account.as_deref(), of.region.as_deref()))
 }
 
 fn text<'a>(values: impl Iterator<Item = Option<&'a str>>) -> ArrayRef {

@@ -85,13 +85,18 @@ fn columns(name: &str) -> Result<Vec<StructField>, StoreError> {
     Ok(converted.fields().cloned().collect())
 }
 
+/// Whether there is such a table.
+pub(super) fn exists(location: &Location, name: &str) -> bool {
+    location.table_folder(name).join("_delta_log").is_dir()
+}
+
 /// Opens a table at a version, or at its newest.
 pub(super) async fn open(
     location: &Location,
     name: &str,
     version: Option<i64>,
 ) -> Result<DeltaTable, StoreError> {
-    if !location.table_folder(name).join("_delta_log").is_dir() {
+    if !exists(location, name) {
         return Err(StoreError::Missing { location: location.to_string() });
     }
     let mut builder = builder(location, name)?;

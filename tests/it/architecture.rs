@@ -22,6 +22,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("object_store::", &["store", "provider"]),
     ("datafusion::", &["store", "rule"]),
     ("askama::", &["report"]),
+    ("cryptoki_sys::", &["verify"]),
     ("clap::", &["cli"]),
     ("clap_complete::", &["cli"]),
     ("clap_mangen::", &["cli"]),

@@ -128,6 +128,7 @@ impl Filling<'_> {
                         digest,
                         captured_at: Some(captured_at),
                         inventory: rows,
+                        verified: None,
                     }],
                     ..Page::default()
                 };

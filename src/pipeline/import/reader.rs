@@ -364,6 +364,7 @@ impl Reader<'_> {
                     digest: sha256_hex(text.as_bytes()),
                     captured_at: self.job.captured_at,
                     inventory,
+                    verified: None,
                 });
                 self.flush_if_full();
             }
