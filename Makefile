@@ -45,6 +45,8 @@ bench: ## imports beside gzip and DuckDB, all rules over a year of a million eve
 	folder=$${CARGO_TARGET_DIR:-target}
 	.peers/python3 benches/corpus.py "$$folder/bench" 540 1000000
 	.peers/python3 benches/run.py "$$folder/release/keytrail" "$$folder/bench"
+	scripts/tokens.sh
+	$(CARGO) test --locked --release --no-default-features --features verify --test verify -- --ignored --nocapture speed
 
 .PHONY: docs
 docs: ## write the generated pages of docs/ anew

@@ -1,7 +1,6 @@
-//! How long it takes.
+//! How long it takes: measured by `make bench`, never judged by a test.
 
-use std::env;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use keytrail::verify::result::Level;
 use keytrail::verify::wire::{Attribute, Request};
@@ -9,13 +8,15 @@ use keytrail::verify::wire::{Attribute, Request};
 use crate::fixture::{Raw, Token, rows, softhsm};
 
 #[test]
-fn a_drill_takes_no_more_than_five_seconds() {
+#[ignore = "measures"]
+fn a_drill() {
     let Some(token) = softhsm() else { return };
     let begun = Instant::now();
     let document = token.verify(Level::Drill);
     let elapsed = begun.elapsed();
-    eprintln!("a drill took {elapsed:?}");
-    assert!(elapsed < Duration::from_secs(5), "{elapsed:?}\n{}", rows(&document));
+    let made = document.checks.len();
+    eprintln!("a drill of {made} checks took {elapsed:?}");
+    assert!(document.summary.pass > 30, "{}", rows(&document));
 }
 
 /// Makes many AES keys on a token.
@@ -39,9 +40,10 @@ fn fill(token: &Token, count: u32) {
 }
 
 #[test]
-fn an_inventory_of_many_keys_is_quick() {
+#[ignore = "measures"]
+fn an_inventory_of_many_keys() {
     let Some(token) = softhsm() else { return };
-    let many = if env::var_os("KEYTRAIL_SOAK").is_some() { 10_000 } else { 500 };
+    let many = 10_000;
     let begun = Instant::now();
     fill(&token, many);
     let filled = begun.elapsed();
@@ -50,5 +52,4 @@ fn an_inventory_of_many_keys_is_quick() {
     let elapsed = begun.elapsed();
     eprintln!("{many} keys were made in {filled:?} and read in {elapsed:?}");
     assert_eq!(document.keys.len(), usize::try_from(many).unwrap());
-    assert!(elapsed < Duration::from_secs(5), "{elapsed:?}");
 }
