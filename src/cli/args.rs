@@ -236,9 +236,9 @@ pub(super) struct Verify {
     /// Keep the result in no store
     #[arg(long)]
     pub(super) no_store: bool,
-    /// How to print the result
-    #[arg(long, value_name = "FORMAT", default_value = "human")]
-    pub(super) format: VerifyFormat,
+    /// How to print the result [default: as the suffix of --output tells, else human]
+    #[arg(long, value_name = "FORMAT")]
+    pub(super) format: Option<VerifyFormat>,
     /// Write to this file in place of standard output
     #[arg(long, short, value_name = "FILE")]
     pub(super) output: Option<PathBuf>,
@@ -252,6 +252,8 @@ pub(super) enum VerifyFormat {
     Human,
     /// For programs
     Json,
+    /// One page to read, to print and to hand over
+    Html,
 }
 
 /// How far `verify` goes.

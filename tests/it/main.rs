@@ -41,5 +41,7 @@ mod servers;
 mod shim;
 #[cfg(feature = "engine")]
 mod store;
+#[cfg(all(feature = "engine", feature = "verify"))]
+mod verify;
 #[cfg(feature = "engine")]
 mod whole;
