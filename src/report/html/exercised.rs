@@ -18,6 +18,7 @@ pub(super) struct Exercised<'a> {
 /// One run.
 struct Row<'a> {
     line: &'a ExercisedLine,
+    short: String,
     class: &'static str,
     sign: &'static str,
     word: &'static str,
@@ -34,6 +35,7 @@ impl<'a> Exercised<'a> {
             let (class, sign, word) = verdict(line);
             Row {
                 line,
+                short: short(line),
                 class,
                 sign,
                 word,
@@ -59,6 +61,33 @@ fn verdict(line: &ExercisedLine) -> (&'static str, &'static str, &'static str) {
     }
 }
 
+/// The name of the section that asked for a run, else the token's label.
+fn short(line: &ExercisedLine) -> String {
+    let parts = line.token.trim_start_matches("pkcs11:").split(';');
+    let label = parts.filter_map(|part| part.strip_prefix("token=")).next();
+    line.name.clone().or_else(|| label.map(decoded)).unwrap_or_else(|| line.token.clone())
+}
+
+/// Text without its percent-encoding.
+fn decoded(text: &str) -> String {
+    let mut parts = text.split('%');
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        let code = part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        match (code, part.get(2..)) {
+            (Some(byte), Some(rest)) => {
+                bytes.push(byte);
+                bytes.extend(rest.bytes());
+            }
+            _ => {
+                bytes.push(b'%');
+                bytes.extend(part.bytes());
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 /// How old a run is, in days, or hours below two days.
 fn age(context: &Context<'_>, line: &ExercisedLine) -> String {
     let seconds = context.data.assessment.run.as_of.as_second() - line.ended.as_second();
@@ -79,4 +108,16 @@ fn traces(line: &ExercisedLine) -> Vec<(&'static str, String, u64)> {
     };
     let counts = line.traces.iter().flatten().take(20);
     counts.map(|(trace, count)| (class(trace), trace.replace('_', " "), *count)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_is_decoded_as_far_as_it_is_encoded() {
+        assert_eq!(decoded("NSS%20Certificate%20DB"), "NSS Certificate DB");
+        assert_eq!(decoded("100%"), "100%");
+        assert_eq!(decoded("%zz%4%C3%A9%41é"), "%zz%4éAé");
+    }
 }
