@@ -4,11 +4,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Deserialize;
+use serde::de::{self, Deserialize, Deserializer, Visitor};
 
 /// Where a secret is.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretRef {
     /// In a variable of the environment.
     Env(String),
@@ -33,11 +32,40 @@ impl FromStr for SecretRef {
     }
 }
 
-impl TryFrom<String> for SecretRef {
-    type Error = SecretRefError;
+impl<'de> Deserialize<'de> for SecretRef {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Reference)
+    }
+}
 
-    fn try_from(text: String) -> Result<Self, SecretRefError> {
-        text.parse()
+/// Takes a reference; whatever else stands there is refused without being repeated.
+struct Reference;
+
+impl Visitor<'_> for Reference {
+    type Value = SecretRef;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "env:NAME or file:/path")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<SecretRef, E> {
+        text.parse().map_err(E::custom)
+    }
+
+    fn visit_bool<E: de::Error>(self, _: bool) -> Result<SecretRef, E> {
+        Err(E::custom(SecretRefError))
+    }
+
+    fn visit_i64<E: de::Error>(self, _: i64) -> Result<SecretRef, E> {
+        Err(E::custom(SecretRefError))
+    }
+
+    fn visit_u64<E: de::Error>(self, _: u64) -> Result<SecretRef, E> {
+        Err(E::custom(SecretRefError))
+    }
+
+    fn visit_f64<E: de::Error>(self, _: f64) -> Result<SecretRef, E> {
+        Err(E::custom(SecretRefError))
     }
 }
 
@@ -53,6 +81,16 @@ impl fmt::Display for SecretRef {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_secret_in_a_file_is_refused_and_not_repeated_whatever_it_looks_like() {
+        for text in ["\"hunter2\"", "4711", "47.11", "-4711", "true"] {
+            let error = serde_json::from_str::<SecretRef>(text).unwrap_err().to_string();
+            assert!(error.contains("by reference"), "{error}");
+            assert!(!error.contains("hunter2") && !error.contains("47"), "{error}");
+        }
+        assert_eq!(serde_json::from_str("\"env:PIN\"").ok(), Some(SecretRef::Env("PIN".into())));
+    }
 
     #[test]
     fn a_secret_written_out_is_refused_and_not_repeated() {

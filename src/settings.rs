@@ -4,8 +4,8 @@
 //! Paths in the file are relative to the file.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fmt, fs};
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -174,7 +174,7 @@ pub enum SettingsError {
         path: String,
         /// Where and why.
         #[source]
-        source: Box<toml::de::Error>,
+        source: Misread,
     },
     /// A source is not as it must be.
     #[cfg(feature = "collect")]
@@ -186,6 +186,43 @@ pub enum SettingsError {
         #[source]
         source: SourceConfigError,
     },
+}
+
+/// Where a file is wrong, and how. Values are not repeated: one may be a secret in the wrong place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Misread {
+    line: Option<usize>,
+    key: Option<String>,
+    message: String,
+}
+
+impl std::error::Error for Misread {}
+
+impl fmt::Display for Misread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(line) = self.line {
+            write!(f, "line {line}: ")?;
+        }
+        if let Some(key) = &self.key {
+            write!(f, "`{key}`: ")?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+impl Misread {
+    fn new(text: &str, error: &toml::de::Error) -> Self {
+        let before = error.span().and_then(|span| text.get(..span.start));
+        let place = before.map_or(0, |before| before.matches('\n').count());
+        let line = text.lines().nth(place).unwrap_or_default();
+        let (key, _) = line.split_once('=').unwrap_or_default();
+        let key = key.trim().to_owned();
+        Self {
+            line: before.map(|_| place + 1),
+            key: (!key.is_empty()).then_some(key),
+            message: error.message().trim().to_owned(),
+        }
+    }
 }
 
 impl SettingsError {
@@ -304,7 +341,7 @@ fn parse<T: DeserializeOwned>(path: &Path) -> Result<T, SettingsError> {
     let text = fs::read_to_string(path)
         .map_err(|source| SettingsError::Read { path: name.clone(), source })?;
     toml::from_str(&text)
-        .map_err(|source| SettingsError::Parse { path: name, source: Box::new(source) })
+        .map_err(|error| SettingsError::Parse { path: name, source: Misread::new(&text, &error) })
 }
 
 #[cfg(test)]

@@ -1,5 +1,8 @@
 //! What can be typed.
 
+#[cfg(feature = "verify")]
+mod verify;
+
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr as _;
@@ -8,12 +11,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 
+#[cfg(feature = "verify")]
+pub(super) use self::verify::{LevelArg, Verify, VerifyFormat};
 use crate::finding::Period;
 use crate::pipeline::import::Scope;
-#[cfg(feature = "verify")]
-use crate::secret::SecretRef;
-#[cfg(feature = "verify")]
-use crate::verify::Uri;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -195,79 +196,6 @@ pub(super) struct Collect {
     /// How to print the result
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     pub(super) format: Plain,
-}
-
-#[cfg(feature = "verify")]
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  keytrail verify --module /usr/lib/softhsm/libsofthsm2.so --token audit --level inventory
-  keytrail verify --module SO --token audit --pin-source file:/run/keytrail/pin --level drill \\
-      --policy verify.toml --format json --output verify.json
-  keytrail verify payments      # as [verify.payments] of keytrail.toml says")]
-pub(super) struct Verify {
-    /// The section `[verify.NAME]` of the configuration; what is given beside it wins
-    #[arg(value_name = "NAME")]
-    pub(super) name: Option<String>,
-    /// The module's shared library
-    #[arg(long, value_name = "FILE")]
-    pub(super) module: Option<PathBuf>,
-    /// The token: its label, or an RFC 7512 URI
-    #[arg(long, value_name = "TOKEN")]
-    pub(super) token: Option<String>,
-    /// Where the user's PIN is: `file:/path` or `env:NAME`; never the PIN itself
-    #[arg(long, value_name = "REFERENCE", value_parser = SecretRef::from_str)]
-    pub(super) pin_source: Option<SecretRef>,
-    /// Where the security officer's PIN is, for the level operator
-    #[arg(long, value_name = "REFERENCE", value_parser = SecretRef::from_str)]
-    pub(super) so_pin_source: Option<SecretRef>,
-    /// How far to go [default: inventory]
-    #[arg(long, value_name = "LEVEL")]
-    pub(super) level: Option<LevelArg>,
-    /// What is expected of the token and its keys (TOML)
-    #[arg(long, value_name = "FILE")]
-    pub(super) policy: Option<PathBuf>,
-    /// An existing key to exercise, as an RFC 7512 URI; may be repeated
-    #[arg(long, value_name = "URI", value_parser = Uri::from_str)]
-    pub(super) key: Vec<Uri>,
-    /// An earlier result in JSON: are its keys still the same?
-    #[arg(long, value_name = "FILE")]
-    pub(super) previous: Option<PathBuf>,
-    /// Keep the result in no store
-    #[arg(long)]
-    pub(super) no_store: bool,
-    /// How to print the result [default: as the suffix of --output tells, else human]
-    #[arg(long, value_name = "FORMAT")]
-    pub(super) format: Option<VerifyFormat>,
-    /// Write to this file in place of standard output
-    #[arg(long, short, value_name = "FILE")]
-    pub(super) output: Option<PathBuf>,
-}
-
-/// How `verify` prints.
-#[cfg(feature = "verify")]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum VerifyFormat {
-    /// For people
-    Human,
-    /// For programs
-    Json,
-    /// One page to read, to print and to hand over
-    Html,
-}
-
-/// How far `verify` goes.
-#[cfg(feature = "verify")]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum LevelArg {
-    /// Reads
-    Inventory,
-    /// Has existing keys work
-    Use,
-    /// Makes keys of its own, and removes them
-    Drill,
-    /// May cost the token: wrong PINs, the security officer's part
-    Operator,
 }
 
 #[cfg(feature = "collect")]

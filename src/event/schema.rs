@@ -251,6 +251,7 @@ const VERIFICATION_STEPS: &[Column] = &[
     ("token", Kind::Text, false, "The token's URI"),
     ("window_from", Kind::Time, false, "First instant of the log that was looked at"),
     ("window_to", Kind::Time, false, "Last instant of the log that was looked at"),
+    ("ledgers", Kind::Texts, true, "The logs that were looked at"),
     ("check_id", Kind::Text, true, "For which check; null for an event that no call caused"),
     ("ordinal", Kind::Int, true, "Place of the call among all calls of the run"),
     ("function", Kind::Text, true, "The function called"),

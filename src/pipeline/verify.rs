@@ -5,7 +5,7 @@
 
 mod page;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -286,22 +286,40 @@ pub async fn all_steps(
     as_of: Timestamp,
     period: Period,
 ) -> Result<Vec<StepRow>, StoreError> {
+    let runs = store.verified_runs().await?;
+    if runs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ledgers = store.ledgers().await?;
     let mut rows = Vec::new();
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
-    for stored in store.verified_runs().await? {
-        if stored.ended > as_of || stored.ended < period.from {
-            continue;
-        }
+    let within = |run: &StoredRun| run.ended <= as_of && run.ended >= period.from;
+    for stored in runs.into_iter().filter(within) {
         let count = seen.entry(stored.token.clone()).or_default();
         *count += 1;
         let calls: Vec<Call> = stored.calls.iter().filter_map(call_of).collect();
         if let (true, Some(place)) = (*count <= RUNS, Place::read(&stored.log))
             && let Some(found) = beside_log(store, &place, &calls, as_of).await?
         {
-            rows.extend(step_rows(&stored, &found));
+            rows.extend(step_rows(&stored, &found, &looked_at(&place, &ledgers)));
         }
     }
     Ok(rows)
+}
+
+/// The ledgers that a place names; the patterns themselves where the store has none of them, so
+/// that nothing counts as read.
+fn looked_at(place: &Place, ledgers: &BTreeSet<String>) -> Vec<String> {
+    let mut found = BTreeSet::new();
+    for pattern in &place.ledgers {
+        let known: Vec<&String> =
+            ledgers.iter().filter(|ledger| glob_matches(ledger, pattern)).collect();
+        if known.is_empty() {
+            found.insert(pattern.clone());
+        }
+        found.extend(known.into_iter().cloned());
+    }
+    found.into_iter().collect()
 }
 
 /// Looks for calls in the log, as far as it reaches up to `as_of`.
@@ -338,12 +356,13 @@ fn log_event(event: Logged) -> LogEvent {
     }
 }
 
-fn step_rows(stored: &StoredRun, found: &Correlation) -> Vec<StepRow> {
+fn step_rows(stored: &StoredRun, found: &Correlation, ledgers: &[String]) -> Vec<StepRow> {
     let window = Period { from: found.from, to: found.to };
     let blank = StepRow {
         run: stored.id.clone(),
         token: stored.token.clone(),
         window,
+        ledgers: ledgers.to_vec(),
         call: None,
         function: None,
         rv: None,

@@ -245,6 +245,7 @@ fn complete(
                 default(&mut row, name, "fixture");
             }
         }
+        "verifications" => complete_verification(&mut row, index, as_of),
         _ if schema::INVENTORY.contains(&table) => {
             default(&mut row, "snapshot_id", "s1");
             default(&mut row, "captured_at", &as_of.to_string());
@@ -258,6 +259,49 @@ fn complete(
         _ => {}
     }
     row
+}
+
+/// A check of a run is told by what it found; the run is one at `as_of` unless the row says more.
+fn complete_verification(row: &mut Map<String, Value>, index: usize, as_of: Timestamp) {
+    for name in ["evidence", "log", "known", "calls"] {
+        if let Some(value) = row.get_mut(name).filter(|value| !value.is_string()) {
+            *value = Value::String(value.to_string());
+        }
+    }
+    let ended = row.get("ended").and_then(Value::as_str).map_or(as_of.to_string(), str::to_owned);
+    for name in ["captured_at", "started", "ended", "check_started", "check_ended"] {
+        default(row, name, &ended);
+    }
+    for (name, value) in [
+        ("snapshot_id", "v1"),
+        ("run_id", "run-1"),
+        ("provider", "pkcs11"),
+        ("level", "use"),
+        ("tool_version", "0"),
+        ("module_sha256", "0"),
+        ("token", "pkcs11:token=t"),
+        ("token_serial", "1"),
+        ("token_model", "T"),
+        ("check_level", "use"),
+        ("title", "t"),
+        ("subject_kind", "token"),
+        ("message", "m"),
+    ] {
+        default(row, name, value);
+    }
+    let token = row.get("token").and_then(Value::as_str).unwrap_or_default().to_owned();
+    default(row, "subject_id", &token);
+    default(row, "inventory_ref", &format!("verifications/{index}"));
+    let fails = row.get("verdict").and_then(Value::as_str) == Some("FAIL");
+    for (name, value) in [
+        ("check_version", Value::from(1)),
+        ("production", Value::from(true)),
+        ("required", Value::from(false)),
+        ("advisory", Value::from(false)),
+        ("fails", Value::from(fails)),
+    ] {
+        row.entry(name).or_insert(value);
+    }
 }
 
 /// Sets a column unless the row names it, be it as null.

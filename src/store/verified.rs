@@ -1,9 +1,10 @@
 //! Runs of `verify` as they were stored, and the events that they are held against.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, Int64Array, ListBuilder, RecordBatch, StringArray, StringBuilder};
+use arrow::datatypes::{DataType, Field};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr, col, lit};
 use jiff::Timestamp;
@@ -122,6 +123,20 @@ impl Store {
         .await
     }
 
+    /// The ledgers that hold events.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn ledgers(&self) -> Result<BTreeSet<String>, StoreError> {
+        let mut ledgers = BTreeSet::new();
+        let filter = col("kind").eq(lit("receipt")).and(col("reason").eq(lit("ledger")));
+        scan(&self.journal, filter, &["ledger"], |batch| {
+            ledgers.extend(texts(batch, 0).into_iter().flatten());
+        })
+        .await?;
+        Ok(ledgers)
+    }
+
     /// The events of a stretch, in the ledgers that `wanted` says.
     ///
     /// # Errors
@@ -179,6 +194,8 @@ pub struct StepRow {
     pub token: String,
     /// The stretch of the log that was looked at, its last instant with it.
     pub window: Period,
+    /// The logs that were looked at.
+    pub ledgers: Vec<String>,
     /// For which check, and the place of the call among all.
     pub call: Option<(String, i64)>,
     /// The function called.
@@ -191,6 +208,15 @@ pub struct StepRow {
     pub trace: &'static str,
     /// The event.
     pub event: Option<String>,
+}
+
+fn lists(rows: &[StepRow]) -> ArrayRef {
+    let field = Field::new("element", DataType::Utf8, true);
+    let mut lists = ListBuilder::new(StringBuilder::new()).with_field(field);
+    for row in rows {
+        lists.append_value(row.ledgers.iter().map(Some));
+    }
+    Arc::new(lists.finish())
 }
 
 /// The table `verification_steps`.
@@ -207,6 +233,7 @@ pub fn steps_table(rows: &[StepRow]) -> Result<RecordBatch, StoreError> {
         text(|row| Some(&row.token)),
         written(rows.iter().map(|row| Some(row.window.from))),
         written(rows.iter().map(|row| Some(row.window.to))),
+        lists(rows),
         text(|row| row.call.as_ref().map(|(check, _)| check.as_str())),
         Arc::new(ordinals.collect::<Int64Array>()),
         text(|row| row.function.as_deref()),

@@ -28,10 +28,11 @@ pub(super) async fn run(
     console: &Console,
 ) -> Result<Exit, Failure> {
     let section = section(args, settings)?;
+    let about = about(section);
+    let section = section.map(|(_, token)| token);
     let given = args.policy.as_deref().or(section.and_then(|token| token.policy.as_deref()));
     let policy = given.map(read_policy).transpose()?.unwrap_or_default();
     let job = job(args, section, policy)?;
-    let about = about(args, section);
     let mut store = store(args, settings, console).await?;
     let spinner = console.spinner("exercising the token");
     let done = exercise(job, &about, store.as_mut()).await;
@@ -81,13 +82,16 @@ fn exit(done: &Verification) -> Exit {
     }
 }
 
+/// A section's name and content.
+type Section<'a> = (&'a String, &'a TokenConfig);
+
 /// The section that is asked for; the only one where nothing is said.
-fn section<'a>(args: &Args, settings: &'a Settings) -> Result<Option<&'a TokenConfig>, Failure> {
+fn section<'a>(args: &Args, settings: &'a Settings) -> Result<Option<Section<'a>>, Failure> {
     let known: Vec<&str> = settings.tokens.keys().map(String::as_str).collect();
     let there = format!("there are: {}", known.join(", "));
     match (&args.name, args.module.is_some()) {
-        (Some(name), _) => match settings.tokens.get(name) {
-            Some(token) => Ok(Some(token)),
+        (Some(name), _) => match settings.tokens.get_key_value(name) {
+            Some(found) => Ok(Some(found)),
             None if known.is_empty() => {
                 let hint =
                     "write a section [verify.NAME] into keytrail.toml; docs/verify.md shows one";
@@ -96,7 +100,7 @@ fn section<'a>(args: &Args, settings: &'a Settings) -> Result<Option<&'a TokenCo
             None => Err(Failure::usage(format!("no token is configured as {name:?}")).hint(there)),
         },
         (None, true) => Ok(None),
-        (None, false) => match settings.tokens.values().next() {
+        (None, false) => match settings.tokens.iter().next() {
             Some(only) if known.len() == 1 => Ok(Some(only)),
             Some(_) => Err(Failure::usage("say which token to exercise").hint(there)),
             None => {
@@ -107,10 +111,12 @@ fn section<'a>(args: &Args, settings: &'a Settings) -> Result<Option<&'a TokenCo
     }
 }
 
-fn about(args: &Args, section: Option<&TokenConfig>) -> About {
-    let Some(section) = section else { return About { production: true, ..About::default() } };
+fn about(section: Option<Section<'_>>) -> About {
+    let Some((name, section)) = section else {
+        return About { production: true, ..About::default() };
+    };
     About {
-        name: args.name.clone(),
+        name: Some(name.clone()),
         production: section.production,
         account: section.account.clone(),
         region: section.region.clone(),
