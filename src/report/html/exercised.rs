@@ -63,8 +63,8 @@ fn verdict(line: &ExercisedLine) -> (&'static str, &'static str, &'static str) {
 
 /// The name of the section that asked for a run, else the token's label.
 fn short(line: &ExercisedLine) -> String {
-    let parts = line.token.trim_start_matches("pkcs11:").split(';');
-    let label = parts.filter_map(|part| part.strip_prefix("token=")).next();
+    let mut parts = line.token.trim_start_matches("pkcs11:").split(';');
+    let label = parts.find_map(|part| part.strip_prefix("token="));
     line.name.clone().or_else(|| label.map(decoded)).unwrap_or_else(|| line.token.clone())
 }
 
@@ -74,15 +74,12 @@ fn decoded(text: &str) -> String {
     let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
     for part in parts {
         let code = part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        match (code, part.get(2..)) {
-            (Some(byte), Some(rest)) => {
-                bytes.push(byte);
-                bytes.extend(rest.bytes());
-            }
-            _ => {
-                bytes.push(b'%');
-                bytes.extend(part.bytes());
-            }
+        if let (Some(byte), Some(rest)) = (code, part.get(2..)) {
+            bytes.push(byte);
+            bytes.extend(rest.bytes());
+        } else {
+            bytes.push(b'%');
+            bytes.extend(part.bytes());
         }
     }
     String::from_utf8_lossy(&bytes).into_owned()
