@@ -7,6 +7,7 @@ mod json;
 #[cfg(test)]
 mod sample;
 mod timeline;
+pub mod verification;
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -14,8 +15,9 @@ use std::io::Write;
 use jiff::Timestamp;
 
 pub use csv::csv;
-pub use html::html;
+pub use html::{html, verification_html};
 pub use json::{SCHEMA_VERSION, assessment_json, json};
+pub use verification::{ExercisedLine, FailingCheck, MissingCall};
 
 use crate::event::words;
 use crate::finding::{Assessment, Period};
@@ -71,6 +73,8 @@ pub struct ReportData {
     pub rotations: Vec<RotationLine>,
     /// Privileged operations, with who did and who approved, by time.
     pub operations: Vec<OperationLine>,
+    /// The newest runs of `verify`, by token.
+    pub exercised: Vec<ExercisedLine>,
     /// Evidence that results cite, by event id.
     pub evidence: BTreeMap<String, EvidenceRecord>,
     /// Quarantined records by reason: reason, format guess, count.

@@ -9,8 +9,8 @@ use keytrail::finding::{
     RuleResult, RunInfo, Severity, Status, Strength, Subject, WaiverRef, WaiverState,
 };
 use keytrail::report::{
-    EvidenceRecord, KeyLine, LedgerCount, OperationLine, QuarantineCount, ReportData, RotationLine,
-    UnclassifiedCount, csv, html, json,
+    EvidenceRecord, ExercisedLine, FailingCheck, KeyLine, LedgerCount, MissingCall, OperationLine,
+    QuarantineCount, ReportData, RotationLine, UnclassifiedCount, csv, html, json,
 };
 use serde_json::Value;
 
@@ -118,6 +118,7 @@ fn filled(text: &str) -> ReportData {
             status: t(),
             reason: t(),
         }],
+        exercised: vec![exercised(text)],
         operations: vec![OperationLine {
             time: at(),
             event_id: t(),
@@ -257,5 +258,30 @@ fn result(text: &str, status: Status) -> RuleResult {
         inventory_refs: vec![t()],
         gaps: vec![Gap { ledger: t(), kind: t(), region: o(), period: period() }],
         facts: BTreeMap::from([(t(), Value::String(t()))]),
+    }
+}
+
+fn exercised(text: &str) -> ExercisedLine {
+    let t = || text.to_owned();
+    let o = || Some(text.to_owned());
+    let failing = FailingCheck { check: t(), verdict: t(), fails: true, key: o(), message: t() };
+    ExercisedLine {
+        token: t(),
+        model: t(),
+        name: o(),
+        production: true,
+        run: t(),
+        level: t(),
+        ended: time("2025-02-02T00:00:00Z"),
+        passed: 1,
+        failed: 1,
+        advisory: 0,
+        inconclusive: 0,
+        other: 0,
+        keys: 1,
+        failing: vec![failing],
+        traces: Some(vec![(t(), 1)]),
+        missing: vec![MissingCall { check: t(), function: t(), key: o() }],
+        unexpected: vec![t()],
     }
 }

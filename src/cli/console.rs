@@ -24,6 +24,8 @@ use crate::store::Step;
 /// What may be printed, and how.
 pub(super) struct Console {
     color: bool,
+    #[cfg(feature = "verify")]
+    when: When,
     quiet: bool,
     progress: bool,
 }
@@ -32,11 +34,7 @@ impl Console {
     /// Decides about colour and progress, and starts the log.
     pub(super) fn new(cli: &Cli) -> Self {
         let terminal = io::stderr().is_terminal();
-        let color = match cli.global.color {
-            When::Always => true,
-            When::Never => false,
-            When::Auto => terminal && !env::no_color(),
-        };
+        let color = colored(cli.global.color, terminal);
         let filter = env::log().unwrap_or_else(|| "off".to_owned());
         let log = tracing_subscriber::fmt()
             .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
@@ -45,7 +43,13 @@ impl Console {
         // A second start in one process, as in tests, finds the log running.
         drop(log.try_init());
         let progress = terminal && !cli.global.no_progress && !cli.global.quiet;
-        Self { color, quiet: cli.global.quiet, progress }
+        Self {
+            color,
+            #[cfg(feature = "verify")]
+            when: cli.global.color,
+            quiet: cli.global.quiet,
+            progress,
+        }
     }
 
     /// A remark on standard error.
@@ -69,6 +73,16 @@ impl Console {
     /// Text in a colour, where colour is wanted.
     pub(super) fn paint(&self, text: &str, code: &str) -> String {
         if self.color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+    }
+
+    /// Text in a colour, where colour is wanted on standard output.
+    #[cfg(feature = "verify")]
+    pub(super) fn paint_data(&self, text: &str, code: &str) -> String {
+        if colored(self.when, io::stdout().is_terminal()) {
+            format!("\u{1b}[{code}m{text}\u{1b}[0m")
+        } else {
+            text.to_owned()
+        }
     }
 
     /// Prints an error with its causes and hint, and gives its exit code.
@@ -179,6 +193,15 @@ impl Console {
         bar.set_message(text);
         bar.enable_steady_tick(Duration::from_millis(120));
         Spinner(bar)
+    }
+}
+
+/// Whether colour is wanted on an output.
+fn colored(when: When, terminal: bool) -> bool {
+    match when {
+        When::Always => true,
+        When::Never => false,
+        When::Auto => terminal && !env::no_color(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! `report`: an assessment with the facts around it, ready to be rendered.
 
+mod exercised;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
@@ -39,6 +41,7 @@ pub async fn report_data(checked: &Checked, title: &str) -> Result<ReportData, R
         population: population(views).await?,
         keys: keys(views).await?,
         rotations: rotations(views, &assessment).await?,
+        exercised: exercised::exercised(views).await?,
         operations,
         evidence,
         quarantine: quarantine(views).await?,

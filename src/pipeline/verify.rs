@@ -3,6 +3,8 @@
 //! A log is delivered minutes after the calls. So the calls are stored, and every assessment looks
 //! for them anew among the events that it sees.
 
+mod page;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
@@ -19,6 +21,8 @@ use crate::verify::correlate::{
 };
 use crate::verify::result::{Call, KeyFacts, Known};
 use crate::verify::{CheckResult, Job, Level, Verification, VerifyError, run};
+
+pub use self::page::page_of;
 
 /// So many runs of a token are held against the log, the newest.
 const RUNS: usize = 20;

@@ -12,6 +12,7 @@
 mod appendix;
 mod context;
 mod coverage;
+mod exercised;
 mod filters;
 mod findings;
 mod mark;
@@ -22,6 +23,7 @@ mod scope;
 mod summary;
 mod text;
 mod verdicts;
+mod verification;
 
 use std::fmt::Display;
 use std::io::Write;
@@ -33,6 +35,7 @@ use sha2::{Digest as _, Sha256};
 
 use self::context::Context;
 use self::text::Visible;
+pub use self::verification::verification_html;
 use super::{ReportData, ReportError};
 
 const STYLE: &str = include_str!("../../templates/report.css");
@@ -108,6 +111,12 @@ fn sections<'a>(context: &'a Context<'a>) -> Vec<Section<'a>> {
             size(&data.operations),
             operations::Operations::new(context),
         ),
+        section(
+            "exercised",
+            "Keys exercised",
+            size(&data.exercised),
+            exercised::Exercised::new(context),
+        ),
         section("findings", "Findings", Some(findings.count), findings),
         section(
             "waivers",
@@ -148,12 +157,18 @@ fn size<T>(list: &[T]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample::{filled, sample};
+    use super::super::sample::{filled, page, sample};
     use super::*;
 
     fn written(data: &ReportData) -> String {
         let mut out = Vec::new();
         html(data, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    fn run_page(text: &str) -> String {
+        let mut out = Vec::new();
+        verification_html(&page(text), &mut out).unwrap();
         String::from_utf8(out).unwrap()
     }
 
@@ -200,6 +215,27 @@ mod tests {
                 assert!(known || tag == r#"a href="" rel="""#, "<{tag}> out of {text:?}");
             }
         }
+    }
+
+    #[test]
+    fn hostile_text_in_any_field_of_a_run_adds_no_tag_and_no_attribute() {
+        let mut plain = tags(&run_page("plain"));
+        plain.sort();
+        plain.dedup();
+        for text in HOSTILE {
+            for tag in tags(&run_page(text)) {
+                assert!(plain.binary_search(&tag).is_ok(), "<{tag}> out of {text:?}");
+            }
+        }
+        let written = run_page("<script>\"'&a\0b\u{202e}c");
+        assert!(!written.contains("<script"));
+        assert!(written.contains(r"&#60;script&#62;&#34;&#39;&#38;a\u{0000}b\u{202E}c"));
+        for forbidden in [" style=", " on", "src=", "<link", "<img"] {
+            let found = tags(&written).into_iter().filter(|tag| tag.contains(forbidden)).count();
+            assert_eq!(found, 0, "{forbidden}");
+        }
+        let long = run_page(&"x".repeat(1_000_000));
+        assert!(long.len() < 1_000_000, "{} bytes", long.len());
     }
 
     #[test]
@@ -279,6 +315,7 @@ mod tests {
             "id=\"verdicts\"",
             "id=\"rotation\"",
             "id=\"dual-control\"",
+            "id=\"exercised\"",
             "id=\"findings\"",
             "id=\"waivers\"",
             "id=\"keys\"",
@@ -334,6 +371,7 @@ mod tests {
         data.keys.clear();
         data.rotations.clear();
         data.operations.clear();
+        data.exercised.clear();
         data.evidence.clear();
         data.quarantine.clear();
         data.unclassified.clear();

@@ -20,7 +20,7 @@ use crate::finding::{RuleResult, RunInfo, Subject, Summary, WaiverRef};
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// Writes a whole report: the members of [`assessment_json`], and the facts beside them (`title`,
-/// `rules`, `waivers`, `population`, `keys`, `rotations`, `operations`, `quarantine`,
+/// `rules`, `waivers`, `population`, `keys`, `rotations`, `operations`, `exercised`, `quarantine`,
 /// `unclassified`, `evidence`).
 ///
 /// # Errors
@@ -373,9 +373,15 @@ mod tests {
     #[test]
     fn the_report_adds_its_sections_to_the_assessment() {
         let value: Value = serde_json::from_str(&written(&sample())).unwrap();
-        for section in
-            ["keys", "rotations", "operations", "population", "quarantine", "unclassified"]
-        {
+        for section in [
+            "keys",
+            "rotations",
+            "operations",
+            "exercised",
+            "population",
+            "quarantine",
+            "unclassified",
+        ] {
             assert!(!value[section].as_array().unwrap().is_empty(), "{section}");
         }
         assert_eq!(value["evidence"].as_array().unwrap().len(), 4);

@@ -4,14 +4,16 @@
 
 mod facts;
 mod filled;
+mod page;
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use self::facts::{evidence, key, operations, population, rotations};
+use self::facts::{evidence, exercised, key, operations, population, rotations};
 pub(super) use self::filled::filled;
+pub(super) use self::page::page;
 use super::{QuarantineCount, ReportData, UnclassifiedCount};
 use crate::finding::{
     Assessment, Control, ControlVerdict, Coverage, Gap, Grade, ParamInfo, Period, RuleInfo,
@@ -420,6 +422,7 @@ pub(super) fn sample() -> ReportData {
         keys,
         rotations: rotations(),
         operations: operations(),
+        exercised: exercised(),
         evidence: evidence(),
         quarantine: vec![QuarantineCount {
             reason: "missing_time".into(),

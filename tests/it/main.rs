@@ -43,5 +43,7 @@ mod shim;
 mod store;
 #[cfg(all(feature = "engine", feature = "verify"))]
 mod verify;
+#[cfg(all(feature = "engine", feature = "verify"))]
+mod verify_page;
 #[cfg(feature = "engine")]
 mod whole;

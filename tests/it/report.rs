@@ -15,7 +15,7 @@ use super::harness::{Bench, Run};
 use super::peers;
 
 /// What a hostile log holds. Each part tries another way out of where text stands.
-const HOSTILE: &str = concat!(
+pub(crate) const HOSTILE: &str = concat!(
     "\"'><script>document.title='RAN'</script>",
     "<img src=http://canary.keytrail.test/img onerror=document.title='RAN'>",
     "<svg/onload=document.title='RAN'></title></style></textarea></script>",
@@ -95,10 +95,10 @@ impl Canary {
 }
 
 /// What the browser made of a page.
-struct Visit {
-    dom: String,
-    console: Vec<String>,
-    fetched: Vec<String>,
+pub(crate) struct Visit {
+    pub(crate) dom: String,
+    pub(crate) console: Vec<String>,
+    pub(crate) fetched: Vec<String>,
 }
 
 /// The browser with a profile of its own, all of its traffic going to the canary.
@@ -118,7 +118,7 @@ fn address_of(page: &Path) -> String {
     format!("file://{}", page.display())
 }
 
-fn visit(chromium: &Path, folder: &Path, page: &Path) -> Visit {
+pub(crate) fn visit(chromium: &Path, folder: &Path, page: &Path) -> Visit {
     let canary = Canary::new();
     let mut command = browser(chromium, folder, &canary);
     let run = Run::of({

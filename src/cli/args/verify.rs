@@ -46,9 +46,9 @@ pub(in crate::cli) struct Verify {
     /// Keep the result in no store
     #[arg(long)]
     pub(in crate::cli) no_store: bool,
-    /// How to print the result
-    #[arg(long, value_name = "FORMAT", default_value = "human")]
-    pub(in crate::cli) format: VerifyFormat,
+    /// How to print the result [default: as the suffix of --output tells, else human]
+    #[arg(long, value_name = "FORMAT")]
+    pub(in crate::cli) format: Option<VerifyFormat>,
     /// Write to this file in place of standard output
     #[arg(long, short, value_name = "FILE")]
     pub(in crate::cli) output: Option<PathBuf>,
@@ -61,6 +61,8 @@ pub(in crate::cli) enum VerifyFormat {
     Human,
     /// For programs
     Json,
+    /// One page to read, to print and to hand over
+    Html,
 }
 
 /// How far `verify` goes.

@@ -155,10 +155,13 @@ fn by_rule(assessment: &Assessment) -> String {
     text
 }
 
-/// A field of a log on a terminal: control characters shown, not sent.
+/// A field of a log on a terminal: control characters, and those that turn the direction of text,
+/// shown, not sent.
 pub(super) fn visible(text: &str) -> String {
+    let turns = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+    let hidden = |c: char| c.is_control() || turns(c);
     text.chars()
-        .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() })
+        .map(|c| if hidden(c) { c.escape_default().to_string() } else { c.to_string() })
         .collect()
 }
 
@@ -171,6 +174,7 @@ fn bare(assessment: &Assessment) -> ReportData {
         keys: Vec::new(),
         rotations: Vec::new(),
         operations: Vec::new(),
+        exercised: Vec::new(),
         evidence: std::collections::BTreeMap::new(),
         quarantine: Vec::new(),
         unclassified: Vec::new(),

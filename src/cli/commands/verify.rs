@@ -13,7 +13,8 @@ use super::super::args::{LevelArg, Verify as Args, VerifyFormat};
 use super::super::console::{Console, Output};
 use super::super::failure::Failure;
 use super::super::{Exit, env};
-use crate::pipeline::verify::{About, ExerciseError, exercise};
+use crate::pipeline::verify::{About, ExerciseError, exercise, page_of};
+use crate::report::verification_html;
 use crate::secret::SecretRef;
 use crate::settings::{Settings, TokenConfig, read_policy};
 use crate::store::{Location, Store, StoreError};
@@ -44,13 +45,33 @@ pub(super) async fn run(
         console.warn(&format!("may be left on the token: {left}; the next run removes it"));
     }
     let mut out = Output::open(args.output.as_deref())?;
-    let text = match args.format {
-        VerifyFormat::Json => serde_json::to_string_pretty(&done).map_err(Failure::job)? + "\n",
-        VerifyFormat::Human => words::human(&done),
-    };
-    out.write_all(text.as_bytes())?;
+    match format(args) {
+        VerifyFormat::Json => {
+            let text = serde_json::to_string_pretty(&done).map_err(Failure::job)? + "\n";
+            out.write_all(text.as_bytes())?;
+        }
+        VerifyFormat::Html => verification_html(&page_of(&done), &mut out)?,
+        VerifyFormat::Human => {
+            let paint = |text: &str, code: &str| match &args.output {
+                None => console.paint_data(text, code),
+                Some(_) => text.to_owned(),
+            };
+            out.write_all(words::human(&done, &paint).as_bytes())?;
+        }
+    }
     out.finish()?;
     Ok(exit(&done))
+}
+
+/// The format asked for, else the one that the file's suffix tells.
+fn format(args: &Args) -> VerifyFormat {
+    let suffix = args.output.as_deref().and_then(Path::extension).and_then(|s| s.to_str());
+    match (args.format, suffix) {
+        (Some(format), _) => format,
+        (None, Some("html")) => VerifyFormat::Html,
+        (None, Some("json")) => VerifyFormat::Json,
+        (None, _) => VerifyFormat::Human,
+    }
 }
 
 fn exit(done: &Verification) -> Exit {

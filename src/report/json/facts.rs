@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::super::{EvidenceRecord, KeyLine, LedgerCount, OperationLine, QuarantineCount};
+use super::super::{
+    EvidenceRecord, ExercisedLine, FailingCheck, KeyLine, LedgerCount, MissingCall,
+};
+use super::super::{OperationLine, QuarantineCount};
 use super::super::{ReportData, RotationLine, UnclassifiedCount};
 use super::{AssessmentDto, ControlDto, PeriodDto, Time, WaiverDto, each};
 use crate::finding::{ParamInfo, RuleInfo, WaiverState};
@@ -20,6 +23,7 @@ pub(super) struct ReportDto<'a> {
     keys: Vec<KeyDto<'a>>,
     rotations: Vec<RotationDto<'a>>,
     operations: Vec<OperationDto<'a>>,
+    exercised: Vec<ExercisedDto<'a>>,
     quarantine: Vec<QuarantineDto<'a>>,
     unclassified: Vec<UnclassifiedDto<'a>>,
     evidence: Vec<EvidenceDto<'a>>,
@@ -36,6 +40,7 @@ impl<'a> From<&'a ReportData> for ReportDto<'a> {
             keys: each(&data.keys),
             rotations: each(&data.rotations),
             operations: each(&data.operations),
+            exercised: each(&data.exercised),
             quarantine: each(&data.quarantine),
             unclassified: each(&data.unclassified),
             evidence: data.evidence.iter().map(EvidenceDto::from).collect(),
@@ -296,5 +301,86 @@ impl<'a> From<(&'a String, &'a EvidenceRecord)> for EvidenceDto<'a> {
             leaf_index: record.leaf_index,
             raw: &record.raw,
         }
+    }
+}
+
+/// A run of `verify`.
+#[derive(Serialize)]
+struct ExercisedDto<'a> {
+    token: &'a str,
+    model: &'a str,
+    name: Option<&'a str>,
+    production: bool,
+    run: &'a str,
+    level: &'a str,
+    ended: Time,
+    passed: u64,
+    failed: u64,
+    advisory: u64,
+    inconclusive: u64,
+    other: u64,
+    keys: u64,
+    failing: Vec<FailingDto<'a>>,
+    traces: Option<BTreeMap<&'a str, u64>>,
+    missing: Vec<MissingDto<'a>>,
+    unexpected: &'a [String],
+}
+
+impl<'a> From<&'a ExercisedLine> for ExercisedDto<'a> {
+    fn from(line: &'a ExercisedLine) -> Self {
+        let traces = line.traces.as_ref();
+        Self {
+            token: &line.token,
+            model: &line.model,
+            name: line.name.as_deref(),
+            production: line.production,
+            run: &line.run,
+            level: &line.level,
+            ended: Time(line.ended),
+            passed: line.passed,
+            failed: line.failed,
+            advisory: line.advisory,
+            inconclusive: line.inconclusive,
+            other: line.other,
+            keys: line.keys,
+            failing: each(&line.failing),
+            traces: traces.map(|counts| counts.iter().map(|(t, n)| (t.as_str(), *n)).collect()),
+            missing: each(&line.missing),
+            unexpected: &line.unexpected,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct FailingDto<'a> {
+    check: &'a str,
+    verdict: &'a str,
+    fails: bool,
+    key: Option<&'a str>,
+    message: &'a str,
+}
+
+impl<'a> From<&'a FailingCheck> for FailingDto<'a> {
+    fn from(row: &'a FailingCheck) -> Self {
+        Self {
+            check: &row.check,
+            verdict: &row.verdict,
+            fails: row.fails,
+            key: row.key.as_deref(),
+            message: &row.message,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct MissingDto<'a> {
+    check: &'a str,
+    function: &'a str,
+    key: Option<&'a str>,
+}
+
+impl<'a> From<&'a MissingCall> for MissingDto<'a> {
+    fn from(call: &'a MissingCall) -> Self {
+        Self { check: &call.check, function: &call.function, key: call.key.as_deref() }
     }
 }

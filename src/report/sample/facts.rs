@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::super::{EvidenceRecord, KeyLine, LedgerCount, OperationLine, RotationLine};
+use super::super::{
+    EvidenceRecord, ExercisedLine, FailingCheck, KeyLine, LedgerCount, MissingCall, OperationLine,
+    RotationLine,
+};
 use super::{
     AWS, AZURE, DELETION, DESTROYED, GCP, LEDGERS, PAYMENTS, QUORUM, ROTATED, TOKENS, VAULT, at,
     gap, some, span,
@@ -234,4 +237,89 @@ pub(super) fn evidence() -> BTreeMap<String, EvidenceRecord> {
         (DESTROYED.to_owned(), destroyed),
         (QUORUM.to_owned(), quorum),
     ])
+}
+
+/// A cluster that keeps what it promises, and another whose last drill did not, read again since.
+#[expect(clippy::too_many_lines, reason = "a table of data")]
+pub(super) fn exercised() -> Vec<ExercisedLine> {
+    let good = ExercisedLine {
+        token: "pkcs11:token=hsm1;manufacturer=Marvell%20Semiconductors%2C%20Inc.;serial=4a3"
+            .into(),
+        model: "Marvell Semiconductors, Inc. LS2".into(),
+        name: some("payments"),
+        production: true,
+        run: "9c1d-68d3a1f0-5b0e77aa".into(),
+        level: "use".into(),
+        ended: at("2025-12-20T05:00:41Z"),
+        passed: 31,
+        failed: 0,
+        advisory: 1,
+        inconclusive: 0,
+        other: 9,
+        keys: 4,
+        failing: Vec::new(),
+        traces: Some(vec![("matched_by_key".into(), 3), ("not_logged".into(), 22)]),
+        missing: Vec::new(),
+        unexpected: Vec::new(),
+    };
+    let bad = ExercisedLine {
+        token: "pkcs11:token=signing;manufacturer=Example;serial=0000000000000000".into(),
+        model: "Example Soft Token 3".into(),
+        name: some("signing"),
+        production: false,
+        run: "9c1d-68a0b7c2-10f3e9d4".into(),
+        level: "drill".into(),
+        ended: at("2025-08-18T04:30:02Z"),
+        passed: 20,
+        failed: 1,
+        advisory: 2,
+        inconclusive: 1,
+        other: 19,
+        keys: 0,
+        failing: vec![
+            FailingCheck {
+                check: "drill.wrap.unextractable".into(),
+                verdict: "FAIL".into(),
+                fails: true,
+                key: None,
+                message:
+                    "The key left the token: unwrapped outside, it encrypts as the one inside \
+                    does."
+                        .into(),
+            },
+            FailingCheck {
+                check: "use.sign".into(),
+                verdict: "INCONCLUSIVE".into(),
+                fails: false,
+                key: some("pkcs11:token=signing;object=release-2025;type=private"),
+                message: "C_Sign gave CKR_DEVICE_ERROR.".into(),
+            },
+        ],
+        traces: Some(vec![
+            ("matched_by_key".into(), 17),
+            ("missing".into(), 1),
+            ("unexpected".into(), 1),
+        ]),
+        missing: vec![MissingCall {
+            check: "drill.destroy".into(),
+            function: "C_DestroyObject".into(),
+            key: some("verify-9c1d-68a0b7c2-10f3e9d4-destroy"),
+        }],
+        unexpected: vec![QUORUM.to_owned()],
+    };
+    let read = ExercisedLine {
+        run: "9c1d-6940d8a1-77c0e2b5".into(),
+        level: "inventory".into(),
+        ended: at("2025-12-16T04:30:00Z"),
+        passed: 8,
+        failed: 0,
+        advisory: 0,
+        inconclusive: 0,
+        failing: Vec::new(),
+        traces: None,
+        missing: Vec::new(),
+        unexpected: Vec::new(),
+        ..bad.clone()
+    };
+    vec![good, read, bad]
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::super::{
-    EvidenceRecord, KeyLine, LedgerCount, OperationLine, QuarantineCount, ReportData, RotationLine,
-    UnclassifiedCount,
+    EvidenceRecord, ExercisedLine, FailingCheck, KeyLine, LedgerCount, MissingCall, OperationLine,
+    QuarantineCount, ReportData, RotationLine, UnclassifiedCount,
 };
 use super::{at, span};
 use crate::finding::{
@@ -138,6 +138,7 @@ pub(in crate::report) fn filled(text: &str) -> ReportData {
             approvers: vec![t()],
             approval: t(),
         }],
+        exercised: vec![exercised(text, "drill"), exercised(text, text)],
         evidence: BTreeMap::from([(
             t(),
             EvidenceRecord {
@@ -159,5 +160,31 @@ pub(in crate::report) fn filled(text: &str) -> ReportData {
             native_action: t(),
             count: 1,
         }],
+    }
+}
+
+/// A run of `verify` in which every text is `text`.
+fn exercised(text: &str, level: &str) -> ExercisedLine {
+    let t = || text.to_owned();
+    let o = || Some(text.to_owned());
+    let failing = |fails| FailingCheck { check: t(), verdict: t(), fails, key: o(), message: t() };
+    ExercisedLine {
+        token: t(),
+        model: t(),
+        name: o(),
+        production: true,
+        run: t(),
+        level: level.to_owned(),
+        ended: at("2025-11-01"),
+        passed: 1,
+        failed: 1,
+        advisory: 1,
+        inconclusive: 1,
+        other: 1,
+        keys: 1,
+        failing: vec![failing(true), failing(false)],
+        traces: Some(vec![(t(), 1), ("missing".to_owned(), 1)]),
+        missing: vec![MissingCall { check: t(), function: t(), key: o() }],
+        unexpected: vec![t(), format!("{text} unknown")],
     }
 }
