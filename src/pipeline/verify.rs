@@ -64,9 +64,10 @@ pub async fn exercise(
     let Some(store) = store else { return Ok((done, None)) };
     let now = clock();
     let kept = store.append(page(&done, about, whose), now).await?;
-    let log = about.log.clone().stored(whose);
-    if let Some(log) = log.as_ref().and_then(Place::read) {
-        done.correlation = beside_log(store, &log, &done.calls, now).await?;
+    if about.log.clone().stored(whose).is_some() {
+        let found = beside_log(store, now, done.run.started).await?;
+        let own = found.into_iter().find(|(run, ..)| run.id == done.run.id);
+        done.correlation = own.map(|(_, _, found)| found);
     }
     Ok((done, Some(kept)))
 }
@@ -286,25 +287,61 @@ pub async fn all_steps(
     as_of: Timestamp,
     period: Period,
 ) -> Result<Vec<StepRow>, StoreError> {
-    let runs = store.verified_runs().await?;
-    if runs.is_empty() {
+    let found = beside_log(store, as_of, period.from).await?;
+    if found.is_empty() {
         return Ok(Vec::new());
     }
     let ledgers = store.ledgers().await?;
-    let mut rows = Vec::new();
+    let rows = found
+        .iter()
+        .flat_map(|(run, place, found)| step_rows(run, found, &looked_at(place, &ledgers)));
+    Ok(rows.collect())
+}
+
+/// The newest runs of each token beside the log, oldest first. An event is that of one run alone:
+/// what an earlier one did is no trace of a later one, and no surprise to it.
+async fn beside_log(
+    store: &Store,
+    as_of: Timestamp,
+    since: Timestamp,
+) -> Result<Vec<(StoredRun, Place, Correlation)>, StoreError> {
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
-    let within = |run: &StoredRun| run.ended <= as_of && run.ended >= period.from;
-    for stored in runs.into_iter().filter(within) {
-        let count = seen.entry(stored.token.clone()).or_default();
+    let mut runs = store.verified_runs().await?;
+    runs.retain(|run| run.ended <= as_of && run.ended >= since);
+    runs.retain(|run| {
+        let count = seen.entry(run.token.clone()).or_default();
         *count += 1;
+        *count <= RUNS
+    });
+    runs.reverse();
+    let (mut taken, mut all) = (BTreeSet::new(), Vec::new());
+    for stored in runs {
         let calls: Vec<Call> = stored.calls.iter().filter_map(call_of).collect();
-        if let (true, Some(place)) = (*count <= RUNS, Place::read(&stored.log))
-            && let Some(found) = beside_log(store, &place, &calls, as_of).await?
-        {
-            rows.extend(step_rows(&stored, &found, &looked_at(&place, &ledgers)));
-        }
+        let Some(place) = Place::read(&stored.log) else { continue };
+        let events = events(store, &place, &calls, as_of).await?;
+        let free = events.into_iter().filter(|event| !taken.contains(&event.event_id)).collect();
+        let Some(found) = correlate(place.provider, &calls, &place.log(free)) else { continue };
+        taken.extend(found.spoken_for.iter().cloned());
+        all.push((stored, place, found));
     }
-    Ok(rows)
+    // What a later run did is no surprise to the one before it.
+    for (_, _, found) in &mut all {
+        found.unexpected.retain(|event| !taken.contains(event));
+    }
+    Ok(all)
+}
+
+/// The events that may be those of calls, as far as the log reaches up to `as_of`.
+async fn events(
+    store: &Store,
+    place: &Place,
+    calls: &[Call],
+    as_of: Timestamp,
+) -> Result<Vec<LogEvent>, StoreError> {
+    let Some((from, to)) = window(calls, &place.log(Vec::new())) else { return Ok(Vec::new()) };
+    let wanted = |ledger: &str| place.ledgers.iter().any(|glob| glob_matches(ledger, glob));
+    let events = store.logged(Period { from, to: to.min(as_of) }, wanted).await?;
+    Ok(events.into_iter().map(log_event).collect())
 }
 
 /// The ledgers that a place names; the patterns themselves where the store has none of them, so
@@ -320,21 +357,6 @@ fn looked_at(place: &Place, ledgers: &BTreeSet<String>) -> Vec<String> {
         found.extend(known.into_iter().cloned());
     }
     found.into_iter().collect()
-}
-
-/// Looks for calls in the log, as far as it reaches up to `as_of`.
-async fn beside_log(
-    store: &Store,
-    place: &Place,
-    calls: &[Call],
-    as_of: Timestamp,
-) -> Result<Option<Correlation>, StoreError> {
-    let Some((from, to)) = window(calls, &place.log(Vec::new())) else { return Ok(None) };
-    let stretch = Period { from, to: to.min(as_of) };
-    let wanted = |ledger: &str| place.ledgers.iter().any(|glob| glob_matches(ledger, glob));
-    let events = store.logged(stretch, wanted).await?;
-    let log = place.log(events.into_iter().map(log_event).collect());
-    Ok(correlate(place.provider, calls, &log))
 }
 
 fn log_event(event: Logged) -> LogEvent {

@@ -224,6 +224,9 @@ pub struct Correlation {
     pub steps: Vec<Step>,
     /// Events of the same principal in the window that no call caused.
     pub unexpected: Vec<String>,
+    /// Events that are those of calls, copies of other HSMs with them.
+    #[serde(skip)]
+    pub spoken_for: BTreeSet<String>,
 }
 
 impl Correlation {
@@ -287,8 +290,10 @@ pub fn correlate(provider: Provider, calls: &[Call], log: &Log) -> Option<Correl
         })
         .map(|(_, event)| event.event_id.clone())
         .collect();
+    let spoken_for = matching.taken.iter().filter_map(|at| matching.events.get(*at));
+    let spoken_for = spoken_for.map(|event| event.event_id.clone()).collect();
     let steps = wanted.into_iter().map(|wanted| wanted.step).collect();
-    Some(Correlation { provider, from, to, steps, unexpected })
+    Some(Correlation { provider, from, to, steps, unexpected, spoken_for })
 }
 
 /// A step under way.

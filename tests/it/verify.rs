@@ -213,6 +213,25 @@ fn the_calls_of_a_drill_are_found_again_in_the_log_of_the_hsm_and_what_is_missin
 }
 
 #[test]
+fn what_one_run_left_in_the_log_is_no_trace_of_the_next() {
+    let section = format!(
+        "[verify.hsm.log]\nledgers = [{LEDGER:?}]\nprincipal = \"auditor\"\nskew_seconds = 60\ndelay_seconds = 2\n"
+    );
+    let Some(hsm) = hsm(&section) else { return };
+    let first = logged(&hsm.verify(&[]));
+    let second = logged(&hsm.verify(&[]));
+    // The HSM logged the first run alone, though the clocks may differ by more than lies between.
+    let mut lines = first.clone();
+    *lines.last_mut().unwrap() = *second.last().unwrap();
+    let rows = hsm.with_log("one", &text(&lines, None), "DR-04");
+    assert_eq!(of_token(&rows), "fail not_in_log", "{rows:#?}");
+    // Both: neither is a surprise to the other.
+    lines.splice(lines.len() - 1.., second.into_iter().skip(1));
+    let rows = hsm.with_log("both", &text(&lines, None), "DR-04");
+    assert_eq!(of_token(&rows), "pass verified", "{rows:#?}");
+}
+
+#[test]
 fn a_key_is_known_again_by_what_the_store_keeps_of_it() {
     let Some(hsm) = hsm("keys = [\"pkcs11:object=payments;type=secret-key\"]\n") else { return };
     let Some(tool) = peer("pkcs11-tool", "/usr/bin/pkcs11-tool") else { return };
