@@ -9,8 +9,9 @@ use super::StoreError;
 use crate::event::Event;
 use crate::event::batch::{JournalBuilder, Record, Room};
 
-/// A batch with fewer rows is copied into the one before it: each batch costs some microseconds.
-const SMALL: usize = 256;
+/// A batch with fewer rows is copied into the one before it: a batch costs as much as to copy some
+/// rows.
+const SMALL: usize = 32;
 
 /// A batch that is put together is closed when it has so many rows.
 const FULL: usize = 1024;
@@ -206,14 +207,15 @@ mod tests {
     fn the_order_stays_however_events_are_put_together() {
         let mut all = Events::default();
         let mut from = 0;
-        for count in [1, 300, 0, 2, 255, 255, 255, 255, 256, 1] {
+        let small = [31; 34];
+        for count in [1, 300, 0, 2].into_iter().chain(small).chain([32, 1]) {
             all.append(events(from..from + count));
             from += count;
         }
         assert_eq!((all.len(), all.is_empty()), (from, false));
         let batches = all.batches().unwrap();
         let sizes: Vec<usize> = batches.iter().map(EventBatch::len).collect();
-        assert_eq!(sizes, [1, 300, 1022, 256, 1]);
+        assert_eq!(sizes, [1, 300, 1025, 31, 32, 1]);
         assert!(batches.iter().flat_map(EventBatch::days).all(|day| *day == 20455));
         for (index, row) in rows(&batches).enumerate() {
             assert_eq!(row.id, format!("aws/1|{index}"));

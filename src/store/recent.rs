@@ -79,11 +79,11 @@ impl Recent {
         }
     }
 
-    /// Goes on with the version that a commit made. Where another one came in between, nothing is
-    /// known any more.
+    /// Goes on with the version that a commit made. Where another one came in between, or there are
+    /// too many ids, nothing is known any more.
     pub(super) fn committed(&mut self, version: Option<u64>) {
         let next = self.version.map(|version| version + 1);
-        if version.is_none() || version != next {
+        if version.is_none() || version != next || self.count() > MOST {
             self.parts.clear();
         }
         self.version = version;
@@ -158,6 +158,12 @@ mod tests {
         assert!(recent.parts.is_empty() || !recent.parts.contains_key(&part(1)));
         let mut recent = at_three();
         recent.learn(&parts(2..3), BTreeMap::from([(part(2), many(0)), (part(3), many(1))]));
+        assert_eq!(recent.count(), 0);
+        recent.learn(&parts(2..3), BTreeMap::from([(part(2), many(0))]));
+        recent.committed(Some(4));
+        assert_eq!(recent.count(), MOST);
+        recent.add(&part(2), "one more");
+        recent.committed(Some(5));
         assert_eq!(recent.count(), 0);
     }
 }
