@@ -11,6 +11,7 @@ mod commit;
 mod dedupe;
 mod disk;
 mod error;
+mod events;
 mod evidence;
 mod heads;
 mod inventory;
@@ -21,17 +22,20 @@ mod pin;
 mod polls;
 mod read;
 mod receipt;
+mod recent;
+mod settle;
 mod status;
 mod table;
 mod verified;
 
 pub use append::Appended;
 pub use error::StoreError;
+pub use events::Events;
 pub use evidence::{Call, EventSelectors};
 pub use inventory::Snapshot;
 pub use location::Location;
 pub use maintain::{Maintained, Maintenance, Step, Tended};
-pub use page::{FileRead, Page, PendingEvent, Quarantined};
+pub use page::{FileRead, Page, Quarantined};
 pub use pin::Pin;
 pub use polls::{Cursors, Proof};
 pub use read::Tables;
@@ -51,6 +55,7 @@ pub struct Store {
     location: Location,
     journal: DeltaTable,
     inventory: BTreeMap<&'static str, DeltaTable>,
+    recent: recent::Recent,
 }
 
 impl Store {
@@ -92,7 +97,7 @@ impl Store {
                 inventory.insert(*name, table::open(&location, name, version(name)).await?);
             }
         }
-        Ok(Self { location, journal, inventory })
+        Ok(Self { location, journal, inventory, recent: recent::Recent::default() })
     }
 
     /// Where it is.

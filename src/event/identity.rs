@@ -33,8 +33,13 @@ pub fn leaf_hash(ledger: &str, event_id: &str, raw: &str) -> [u8; 32] {
     let mut hasher = Sha256::new();
     hasher.update([0u8]);
     hasher.update(b"keytrail-leaf/v1\n");
-    for part in [ledger, event_id, &sha256_hex(raw.as_bytes())] {
-        hasher.update(part.as_bytes());
+    let content: [u8; 32] = Sha256::digest(raw.as_bytes()).into();
+    let mut digits = [0; 64];
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(content) {
+        pair.copy_from_slice(&digits_of(byte));
+    }
+    for part in [ledger.as_bytes(), event_id.as_bytes(), &digits] {
+        hasher.update(part);
         hasher.update(b"\n");
     }
     hasher.finalize().into()
@@ -42,9 +47,15 @@ pub fn leaf_hash(ledger: &str, event_id: &str, raw: &str) -> [u8; 32] {
 
 /// Bytes in lower-case hex.
 pub fn to_hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |nibble: u8| char::from(DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0'));
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+    let mut text = String::with_capacity(bytes.len() * 2);
+    text.extend(bytes.iter().flat_map(|byte| digits_of(*byte)).map(char::from));
+    text
+}
+
+/// The two digits of a byte.
+fn digits_of(byte: u8) -> [u8; 2] {
+    let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble };
+    [digit(byte >> 4), digit(byte & 15)]
 }
 
 #[cfg(test)]
@@ -64,6 +75,15 @@ mod tests {
         assert_eq!(content_id(r#"{"a":1,"b":[2]}"#), content_id("{ \"b\": [2],\n\"a\": 1 }"));
         assert_ne!(content_id(r#"{"a":1}"#), content_id(r#"{"a":2}"#));
         assert_eq!(content_id(" Time: x \n"), content_id("Time: x"));
+    }
+
+    #[test]
+    fn a_leaf_is_the_hash_of_its_entry_as_documented() {
+        let content = sha256_hex("{\"ü\":0}".as_bytes());
+        let entry = format!("\0keytrail-leaf/v1\naws/1\naws/1|x\n{content}\n");
+        let expected: [u8; 32] = Sha256::digest(entry.as_bytes()).into();
+        assert_eq!(leaf_hash("aws/1", "aws/1|x", "{\"ü\":0}"), expected);
+        assert_eq!(to_hex(&[0, 9, 10, 0x5f, 0xff]), "00090a5fff");
     }
 
     #[test]

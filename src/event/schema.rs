@@ -344,6 +344,11 @@ pub fn table(name: &str) -> Option<SchemaRef> {
     Some(Arc::new(Schema::new(fields)))
 }
 
+/// The schema of the journal.
+pub fn journal() -> SchemaRef {
+    table("journal").unwrap_or_else(|| Arc::new(Schema::empty()))
+}
+
 /// The columns of a table with type and meaning, for the documentation.
 pub fn describe(name: &str) -> Vec<(&'static str, String, bool, &'static str)> {
     TABLES

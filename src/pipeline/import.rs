@@ -12,8 +12,9 @@ use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -195,46 +196,75 @@ pub async fn import(
     now: Timestamp,
     watch: &mut (dyn FnMut(Progress) -> bool + Send),
 ) -> Result<Imported, ImportError> {
-    let mut inputs = find(&job.paths)?;
-    inputs.retain(|input| !job.skip.iter().any(|skip| input.is_below(skip)));
-    let (sender, receiver) = sync_channel(1);
-    let bytes = Arc::new(AtomicU64::new(0));
-    let mut progress = Progress {
-        files: u64::try_from(inputs.len()).unwrap_or(u64::MAX),
-        total_bytes: inputs.iter().map(|input| input.size().unwrap_or(0)).sum(),
-        ..Progress::default()
-    };
-    let reader = {
-        let (job, bytes) = (job.clone(), Arc::clone(&bytes));
-        std::thread::spawn(move || workers::read(&job, &inputs, &bytes, &sender))
-    };
-    let mut total = Appended::default();
-    let mut known = None;
-    loop {
-        match next(&receiver) {
-            Err(RecvTimeoutError::Disconnected) => break,
-            Err(RecvTimeoutError::Timeout) => {}
-            Ok(Message::Page(mut page)) => {
-                leave_out_known(store, &mut page, &mut known).await?;
-                let done = store.append(page, now).await?;
-                add(&mut total, done);
-                progress.events = total.events + total.duplicates;
-            }
-            Ok(Message::FileDone { records }) => {
-                progress.files_done += 1;
-                progress.records = records;
-            }
-        }
-        progress.bytes_done = bytes.load(Ordering::Relaxed);
-        if !watch(progress) {
-            return Err(ImportError::Interrupted);
-        }
+    Reading::begin(job)?.commit(store, now, watch).await
+}
+
+/// Logs that are being read, ahead of the store: it may be opened meanwhile.
+#[derive(Debug)]
+pub struct Reading {
+    reader: JoinHandle<Imported>,
+    pages: Receiver<Box<Page>>,
+    done: Stop,
+    progress: Progress,
+}
+
+impl Reading {
+    /// Begins to read recorded logs. Reading waits once some pages wait for [`Self::commit`], and ends
+    /// when this is dropped.
+    ///
+    /// # Errors
+    /// When a path does not exist.
+    pub fn begin(job: &Import) -> Result<Self, ImportError> {
+        let mut inputs = find(&job.paths)?;
+        inputs.retain(|input| !job.skip.iter().any(|skip| input.is_below(skip)));
+        let (sender, pages) = sync_channel(1);
+        let done = Arc::new(Done::default());
+        let progress = Progress {
+            files: u64::try_from(inputs.len()).unwrap_or(u64::MAX),
+            total_bytes: inputs.iter().map(|input| input.size().unwrap_or(0)).sum(),
+            ..Progress::default()
+        };
+        let reader = {
+            let (job, done) = (job.clone(), Arc::clone(&done));
+            std::thread::spawn(move || workers::read(&job, &inputs, &done, &sender))
+        };
+        Ok(Self { reader, pages, done: Stop(done), progress })
     }
-    let mut imported = reader.join().map_err(|_| ImportError::Reader)?;
-    imported.events = total.events;
-    imported.duplicates = total.duplicates;
-    imported.conflicts = total.conflicts;
-    Ok(imported)
+
+    /// Commits what is read, page by page, to its end; as [`import`] does.
+    ///
+    /// # Errors
+    /// When the store fails or `watch` says to stop.
+    pub async fn commit(
+        self,
+        store: &mut Store,
+        now: Timestamp,
+        watch: &mut (dyn FnMut(Progress) -> bool + Send),
+    ) -> Result<Imported, ImportError> {
+        let Self { reader, pages, done, mut progress } = self;
+        let mut total = Appended::default();
+        let mut known = None;
+        loop {
+            match next(&pages) {
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(mut page) => {
+                    leave_out_known(store, &mut page, &mut known).await?;
+                    add(&mut total, store.append(*page, now).await?);
+                    progress.events = total.events + total.duplicates;
+                }
+            }
+            done.0.tell(&mut progress);
+            if !watch(progress) {
+                return Err(ImportError::Interrupted);
+            }
+        }
+        let mut imported = reader.join().map_err(|_| ImportError::Reader)?;
+        imported.events = total.events;
+        imported.duplicates = total.duplicates;
+        imported.conflicts = total.conflicts;
+        Ok(imported)
+    }
 }
 
 /// Leaves out the log files that were read before, so that reading them again leaves no receipt.
@@ -255,8 +285,8 @@ async fn leave_out_known(
 }
 
 /// Waits a little for the reader, without holding up the runtime.
-fn next(receiver: &Receiver<Message>) -> Result<Message, RecvTimeoutError> {
-    tokio::task::block_in_place(|| receiver.recv_timeout(Duration::from_millis(200)))
+fn next(pages: &Receiver<Box<Page>>) -> Result<Box<Page>, RecvTimeoutError> {
+    tokio::task::block_in_place(|| pages.recv_timeout(Duration::from_millis(200)))
 }
 
 fn add(total: &mut Appended, page: Appended) {
@@ -265,15 +295,33 @@ fn add(total: &mut Appended, page: Appended) {
     total.conflicts += page.conflicts;
 }
 
-/// What the readers send.
-enum Message {
-    /// A page to commit.
-    Page(Page),
-    /// A file was read.
-    FileDone {
-        /// Records so far.
-        records: u64,
-    },
+/// How far the readers have come; they tell it without waiting to be heard.
+#[derive(Debug, Default)]
+struct Done {
+    /// Bytes taken from the disk.
+    bytes: Arc<AtomicU64>,
+    files: AtomicU64,
+    records: AtomicU64,
+    /// Whether nobody waits for more.
+    stopped: AtomicBool,
+}
+
+/// Stops the readers, when it is dropped, at the end of the file that they are at.
+#[derive(Debug)]
+struct Stop(Arc<Done>);
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.0.stopped.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Done {
+    fn tell(&self, progress: &mut Progress) {
+        progress.bytes_done = self.bytes.load(Ordering::Relaxed);
+        progress.files_done = self.files.load(Ordering::Relaxed);
+        progress.records = self.records.load(Ordering::Relaxed);
+    }
 }
 
 /// The stretches that the operator vouches for.

@@ -116,11 +116,12 @@ pub(crate) fn object(raw: &str) -> Result<Value, Reject> {
 /// # Errors
 /// When it is missing or cannot be read.
 pub(crate) fn required_time(value: &impl Json, path: &[&str]) -> Result<Timestamp, Reject> {
-    let name = path.join(".");
     let Some(text) = value.text(path) else {
+        let name = path.join(".");
         return Err(Reject::new(Reason::BadTime, format!("the time `{name}` is missing")));
     };
     text.parse().map_err(|_| {
+        let name = path.join(".");
         Reject::new(Reason::BadTime, format!("the time `{name}` cannot be read: {text:?}"))
     })
 }

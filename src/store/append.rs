@@ -5,13 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::dedupe::{Decision, decide, new_variants};
+use super::dedupe::{Decision, Decisions, decide, new_variants};
+use super::events::{self, EventBatch};
 use super::heads::{Heads, next_receipt};
 use super::page::Page;
 use super::receipt::{Receipt, ledger_row, snapshot_row};
+use super::recent::Part;
+use super::settle::{Days, settle};
 use super::table::failed;
 use super::{Snapshot, Store, StoreError, commit};
-use crate::event::batch::{JournalRow, RowKind};
+use crate::event::batch::JournalRow;
 
 /// How often a commit is tried against other writers.
 const ATTEMPTS: u32 = 50;
@@ -54,8 +57,8 @@ impl Store {
         if !files.is_empty() {
             receipts.push(Receipt::Files(files));
         }
-        let mut rows: Vec<JournalRow> = events.into_iter().map(|event| event.row(now)).collect();
-        rows.extend(quarantine.iter().map(|record| record.row(now)));
+        let batches = events.batches()?;
+        let mut rows: Vec<JournalRow> = quarantine.iter().map(|record| record.row(now)).collect();
         let (counts, lasting): (Vec<_>, Vec<_>) =
             receipts.iter().partition(|r| matches!(r, Receipt::Source { .. }));
         rows.extend(lasting.iter().map(|receipt| receipt.row(now)));
@@ -64,17 +67,17 @@ impl Store {
         let mut written = BTreeSet::new();
         for _ in 0..ATTEMPTS {
             self.journal.update_state().await.map_err(failed("read", "journal"))?;
-            let decisions = decide(&self.journal, &mut rows).await?;
-            self.append_snapshots(&snapshots, &rows, &decisions, &mut written).await?;
-            result.tally(&rows, &decisions);
-            let mut receipts = new_variants(&self.journal, &rows, &decisions).await?;
-            let new = !receipts.is_empty() || decisions.contains(&Decision::Store);
-            if !new {
+            let decisions = decide(&self.journal, (&batches, &rows), &mut self.recent).await?;
+            self.append_snapshots(&snapshots, decisions.stored(&rows), &mut written).await?;
+            result.tally(&decisions);
+            let variants = new_variants(&self.journal, &batches, &decisions, now).await?;
+            if variants.is_empty() && decisions.is_empty() {
                 commit::settle(&self.location)?;
                 return Ok(result);
             }
-            receipts.extend(counts.iter().cloned());
-            if let Some(done) = self.attempt(&mut rows, &decisions, receipts, now).await? {
+            let others = decisions.stored(&rows).chain(&variants).chain(&counts);
+            let others: Vec<&JournalRow> = others.collect();
+            if let Some(done) = self.attempt((&batches, &decisions), &others, now).await? {
                 result.version = Some(done);
                 return Ok(result);
             }
@@ -86,15 +89,13 @@ impl Store {
     async fn append_snapshots(
         &mut self,
         snapshots: &[Snapshot],
-        rows: &[JournalRow],
-        decisions: &[Decision],
+        stored: impl Iterator<Item = &JournalRow>,
         written: &mut BTreeSet<String>,
     ) -> Result<(), StoreError> {
         if snapshots.is_empty() {
             return Ok(());
         }
-        let fresh: BTreeSet<&str> =
-            stored(rows, decisions).map(|row| row.row_id.as_str()).collect();
+        let fresh: BTreeSet<&str> = stored.map(|row| row.row_id.as_str()).collect();
         let unwritten: Vec<_> = snapshots
             .iter()
             .filter(|snapshot| {
@@ -105,34 +106,39 @@ impl Store {
         self.append_inventory(&unwritten).await
     }
 
-    /// Commits what was decided; `None` where another writer was faster.
-    async fn attempt(
-        &mut self,
-        rows: &mut [JournalRow],
-        decisions: &[Decision],
-        mut receipts: Vec<JournalRow>,
-        now: Timestamp,
-    ) -> Result<Option<i64>, StoreError> {
-        let ledgers: BTreeSet<&str> = stored(rows, decisions)
-            .filter(|row| row.kind == RowKind::Event)
-            .map(|row| row.ledger.as_str())
-            .collect();
-        let mut heads = Heads::load(&self.journal, ledgers).await?;
-        let mut single = !receipts.is_empty();
-        for (row, decision) in rows.iter_mut().zip(decisions) {
+    /// Keeps the ids of what was committed, for the pages that come.
+    fn remember(&mut self, batches: &[EventBatch], decisions: &Decisions) {
+        let days = batches.iter().flat_map(EventBatch::days);
+        let rows = events::rows(batches).zip(days).zip(&decisions.events);
+        let mut part = Part::default();
+        for (index, ((row, day), decision)) in rows.enumerate() {
             if *decision != Decision::Store {
                 continue;
             }
-            match (heads.of(&row.ledger), row.leaf_hash) {
-                (Some(head), Some(hash)) if row.kind == RowKind::Event => {
-                    row.leaf_index = i64::try_from(head.size()).ok();
-                    head.push(hash);
-                }
-                _ => single = true,
+            if (part.0, part.1.as_str()) != (*day, row.ledger) {
+                part = (*day, row.ledger.to_owned());
             }
+            let id = decisions.variants.get(&index).map_or(row.id, String::as_str);
+            self.recent.add(&part, id);
         }
-        receipts.extend(heads.grown().map(|(ledger, head)| ledger_row(ledger, head, now)));
-        let chosen: Vec<&JournalRow> = stored(rows, decisions).chain(&receipts).collect();
+        self.recent.committed(self.journal.version());
+    }
+
+    /// Commits what was decided; `None` where another writer was faster.
+    async fn attempt(
+        &mut self,
+        (batches, decisions): (&[EventBatch], &Decisions),
+        others: &[&JournalRow],
+        now: Timestamp,
+    ) -> Result<Option<i64>, StoreError> {
+        let stored = events::rows(batches).zip(&decisions.events);
+        let stored = stored.filter(|(_, d)| **d == Decision::Store).map(|(row, _)| row.ledger);
+        let mut heads = Heads::load(&self.journal, events::distinct(stored).collect()).await?;
+        let mut days = Days::default();
+        settle(&mut days, (batches, decisions), &mut heads, now)?;
+        let ledgers: Vec<JournalRow> =
+            heads.grown().map(|(ledger, head)| ledger_row(ledger, head, now)).collect();
+        days.add_rows(others.iter().copied().chain(&ledgers))?;
         let mut sizes: BTreeMap<String, i64> = heads
             .grown()
             .filter_map(|(ledger, head)| {
@@ -140,34 +146,23 @@ impl Store {
             })
             .collect();
         // Rows without a ledger of their own are kept single by one domain for all of them.
-        if single {
+        if !others.is_empty() {
             sizes.insert("receipts".to_owned(), next_receipt(&self.journal).await?);
         }
-        commit::journal(self, &chosen, &sizes).await
+        let done = commit::journal(self, days, &sizes).await?;
+        if done.is_some() {
+            self.remember(batches, decisions);
+        }
+        Ok(done)
     }
 }
 
-/// The rows that are to be stored.
-fn stored<'r>(
-    rows: &'r [JournalRow],
-    decisions: &[Decision],
-) -> impl Iterator<Item = &'r JournalRow> {
-    rows.iter().zip(decisions).filter(|(_, d)| **d == Decision::Store).map(|(row, _)| row)
-}
-
 impl Appended {
-    fn tally(&mut self, rows: &[JournalRow], decisions: &[Decision]) {
-        (self.events, self.duplicates, self.conflicts) = (0, 0, 0);
-        for (row, decision) in rows.iter().zip(decisions) {
-            match decision {
-                _ if row.kind != RowKind::Event => {}
-                Decision::Store => {
-                    self.events += 1;
-                    self.conflicts += u64::from(row.conflicts_with.is_some());
-                }
-                Decision::Duplicate | Decision::Variant => self.duplicates += 1,
-            }
-        }
+    fn tally(&mut self, decisions: &Decisions) {
+        let stored = decisions.events.iter().filter(|d| **d == Decision::Store).count();
+        self.events = count(stored);
+        self.duplicates = count(decisions.events.len() - stored);
+        self.conflicts = count(decisions.variants.len());
     }
 }
 

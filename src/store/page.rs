@@ -1,59 +1,11 @@
 //! What a job hands to the store in one commit.
 
-use std::sync::Arc;
-
 use jiff::Timestamp;
 
-use super::Receipt;
 use super::inventory::Snapshot;
-use crate::event::Event;
+use super::{Events, Receipt};
 use crate::event::batch::{JournalRow, RowKind};
-use crate::event::{content_id, leaf_hash, sha256_hex};
-
-/// An event on its way into the store, with its identity.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PendingEvent {
-    pub(super) event: Event,
-    pub(super) raw: String,
-    pub(super) transport: &'static str,
-    pub(super) source: Arc<str>,
-    pub(super) row_id: String,
-    pub(super) leaf_hash: [u8; 32],
-}
-
-impl PendingEvent {
-    /// Makes one of an event, its record exactly as it was read, how it was read, and where.
-    pub fn new(event: Event, raw: String, transport: &'static str, source: Arc<str>) -> Self {
-        let row_id = match &event.native_id {
-            Some(native) => format!("{}|{native}", event.ledger),
-            None => format!("{}|{}", event.ledger, content_id(&raw)),
-        };
-        let leaf_hash = leaf_hash(&event.ledger, &row_id, &raw);
-        Self { event, raw, transport, source, row_id, leaf_hash }
-    }
-
-    /// The row of an event that is not known to be new yet.
-    pub(super) fn row(self, collected_at: Timestamp) -> JournalRow {
-        JournalRow {
-            kind: RowKind::Event,
-            ledger: self.event.ledger.clone(),
-            leaf_index: None,
-            row_id: self.row_id,
-            conflicts_with: None,
-            collected_at,
-            transport: self.transport,
-            source: self.source,
-            event: Some(self.event),
-            format: None,
-            reason: None,
-            message: None,
-            place: None,
-            receipt: None,
-            raw: Some(self.raw),
-            leaf_hash: Some(self.leaf_hash),
-        }
-    }
-}
+use crate::event::sha256_hex;
 
 /// A record that could not be translated.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,18 +36,15 @@ impl Quarantined {
             ledger: "quarantine".to_owned(),
             leaf_index: None,
             row_id: self.id(),
-            conflicts_with: None,
             collected_at,
-            transport: "file",
-            source: self.source.as_str().into(),
-            event: None,
+            transport: "file".to_owned(),
+            source: self.source.clone(),
             format: self.format.clone(),
             reason: Some(self.reason.clone()),
             message: Some(self.message.clone()),
             place: Some(self.place.clone()),
             receipt: None,
             raw: Some(self.raw.clone()),
-            leaf_hash: None,
         }
     }
 }
@@ -113,7 +62,7 @@ pub struct FileRead {
 #[derive(Debug, Default)]
 pub struct Page {
     /// Events, in order of arrival.
-    pub events: Vec<PendingEvent>,
+    pub events: Events,
     /// Records for quarantine.
     pub quarantine: Vec<Quarantined>,
     /// What was read, proven and declared.
@@ -127,7 +76,7 @@ pub struct Page {
 impl Page {
     /// Puts what is in another page behind what is in this one.
     pub fn append(&mut self, other: Self) {
-        self.events.extend(other.events);
+        self.events.append(other.events);
         self.quarantine.extend(other.quarantine);
         self.receipts.extend(other.receipts);
         self.snapshots.extend(other.snapshots);

@@ -1,10 +1,9 @@
 //! Receipts: the rows that reading leaves besides events.
 
-use std::sync::Arc;
-
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::events::EventRow;
 use super::page::FileRead;
 use crate::event::batch::{JournalRow, RowKind};
 use crate::event::{content_id, sha256_hex, to_hex};
@@ -92,7 +91,7 @@ impl Receipt {
             }
         };
         JournalRow {
-            source: source.into(),
+            source,
             raw,
             ..row(ledger, reason, self.id(collected_at), content, collected_at)
         }
@@ -115,14 +114,14 @@ pub(super) fn snapshot_row(snapshot_id: &str, content: Value, at: Timestamp) -> 
 }
 
 /// The receipt of a record that came again by another transport with other content.
-pub(super) fn variant_row(variant: &JournalRow) -> JournalRow {
-    let digest = content_id(variant.raw.as_deref().unwrap_or_default());
-    let content = json!({"event_id": variant.row_id, "sha256": digest});
-    let id = sha256_hex(format!("{}\n{digest}", variant.row_id).as_bytes());
+pub(super) fn variant_row(variant: &EventRow<'_>, collected_at: Timestamp) -> JournalRow {
+    let digest = content_id(variant.raw);
+    let content = json!({"event_id": variant.id, "sha256": digest});
+    let id = sha256_hex(format!("{}\n{digest}", variant.id).as_bytes());
     JournalRow {
-        transport: variant.transport,
-        source: Arc::clone(&variant.source),
-        ..row(&variant.ledger, "variant", id, content, variant.collected_at)
+        transport: variant.transport.to_owned(),
+        source: variant.source.to_owned(),
+        ..row(variant.ledger, "variant", id, content, collected_at)
     }
 }
 
@@ -132,18 +131,15 @@ fn row(ledger: &str, reason: &str, id: String, content: Value, at: Timestamp) ->
         ledger: ledger.to_owned(),
         leaf_index: None,
         row_id: id,
-        conflicts_with: None,
         collected_at: at,
-        transport: "file",
-        source: "".into(),
-        event: None,
+        transport: "file".to_owned(),
+        source: String::new(),
         format: None,
         reason: Some(reason.to_owned()),
         message: None,
         place: None,
         receipt: Some(content),
         raw: None,
-        leaf_hash: None,
     }
 }
 

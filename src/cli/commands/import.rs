@@ -9,7 +9,7 @@ use super::super::Exit;
 use super::super::args::{Import, Plain};
 use super::super::console::{Console, data};
 use super::super::failure::Failure;
-use crate::pipeline::import::{Import as Job, Imported, Problem, import};
+use crate::pipeline::import::{Import as Job, Imported, Problem, Reading};
 use crate::provider::file::Origin;
 use crate::settings::Settings;
 use crate::store::{Location, Store};
@@ -66,13 +66,15 @@ pub(super) async fn run(
         page_events: args.page_events,
         ..Job::default()
     };
-    let mut store = Store::create(Location::parse(&settings.store.value)?).await?;
+    let location = Location::parse(&settings.store.value)?;
+    let reading = Reading::begin(&job)?;
+    let mut store = Store::create(location).await?;
     let mut bar = console.import_bar();
     let mut watch = |progress| {
         bar(progress);
         !stopped.load(Ordering::Relaxed)
     };
-    let imported = import(&mut store, &job, Timestamp::now(), &mut watch).await?;
+    let imported = reading.commit(&mut store, Timestamp::now(), &mut watch).await?;
     #[cfg(feature = "collect")]
     super::prove(&mut store, console).await?;
     warn(&imported, console);

@@ -8,12 +8,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use sha2::{Digest as _, Sha256};
 
 use super::{Import, Imported, Problem, Scope, Unrecognised};
+use crate::event::batch::{Record, Room};
 use crate::event::{Format, sha256_hex, to_hex};
 use crate::provider::file::{Class, Glance, Input, Item, Piece, Split, SplitError, Wrapper};
 use crate::provider::file::{classify, glance, open, split, unpack};
 use crate::provider::inventory::{InventoryContext, InventoryKind};
 use crate::provider::{Context, Mapped, Reason, Reject, inventory_rows, key_hint, normalize};
-use crate::store::{FileRead, Page, PendingEvent, Quarantined, Receipt, Snapshot};
+use crate::store::{Events, FileRead, Page, Quarantined, Receipt, Snapshot};
 
 /// A part is sent when it holds this many events, or this many bytes.
 const PART_EVENTS: usize = 1024;
@@ -33,11 +34,18 @@ pub(in crate::pipeline) enum Yield {
 /// Takes what is read; whether to go on.
 pub(in crate::pipeline) type Take<'a> = &'a dyn Fn(Yield) -> bool;
 
-/// Reads a file. `bytes` grows by what was taken from the disk.
-pub(super) fn read(job: &Import, input: &Input, bytes: &Arc<AtomicU64>, take: Take<'_>) {
+/// Reads a file. `bytes` grows by what was taken from the disk; `room` is what the parts of the
+/// file before took, and then what those of this one took.
+pub(super) fn read(
+    job: &Import,
+    (input, bytes): (&Input, &Arc<AtomicU64>),
+    room: &mut Room,
+    take: Take<'_>,
+) {
     let mut reader = Reader::new(job, take);
+    reader.room = std::mem::take(room);
     reader.file(input, bytes);
-    reader.finish();
+    *room = reader.finish();
 }
 
 /// Something that was fetched and not found in a file.
@@ -97,7 +105,7 @@ pub(in crate::pipeline) fn read_fetched(
             }
         }
     }
-    reader.finish();
+    drop(reader.finish());
 }
 
 struct Reader<'a> {
@@ -105,6 +113,8 @@ struct Reader<'a> {
     take: Take<'a>,
     part: Page,
     part_bytes: usize,
+    /// How much room the events of a part take.
+    room: Room,
     met: BTreeSet<Scope>,
     imported: Imported,
     /// Whether the store still takes pages.
@@ -194,18 +204,20 @@ impl<'a> Reader<'a> {
             take,
             part: Page::default(),
             part_bytes: 0,
+            room: Room::default(),
             met: BTreeSet::new(),
             imported: Imported::default(),
             open: true,
         }
     }
 
-    /// Hands on what is left, and the counts.
-    fn finish(mut self) {
+    /// Hands on what is left, and the counts; how much room the events of a part took.
+    fn finish(mut self) -> Room {
         self.flush();
         if self.open {
             (self.take)(Yield::Done(self.imported, self.met));
         }
+        self.room
     }
 }
 
@@ -334,9 +346,11 @@ impl Reader<'_> {
                     self.met.insert(Scope::of(&event));
                 }
                 self.part_bytes += raw.len();
-                let source = Arc::clone(&file.source);
-                let event = PendingEvent::new(*event, raw.into_owned(), transport, source);
-                self.part.events.push(event);
+                if self.part.events.is_empty() {
+                    self.part.events = Events::with_room(self.room.clone());
+                }
+                let record = Record { raw: &raw, transport, source: &file.source };
+                self.part.events.push(&event, record);
                 self.flush_if_full();
             }
             Err(Reject { reason, detail }) => {
@@ -429,6 +443,9 @@ impl Reader<'_> {
 
     fn flush(&mut self) {
         let (page, bytes) = (std::mem::take(&mut self.part), std::mem::take(&mut self.part_bytes));
+        if !page.events.is_empty() {
+            self.room = std::mem::take(&mut self.room).after(page.events.room());
+        }
         if self.open && !page.is_empty() {
             self.open = (self.take)(Yield::Part(page, bytes));
         }

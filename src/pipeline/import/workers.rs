@@ -5,12 +5,13 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::num::NonZeroUsize;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::reader::{self, Yield};
-use super::{Import, Imported, Message, Scope, declared};
+use super::{Done, Import, Imported, Scope, declared};
+use crate::event::batch::Room;
 use crate::provider::file::Input;
 use crate::store::{Page, Receipt};
 
@@ -34,17 +35,17 @@ struct Ticket<'a> {
 pub(super) fn read(
     job: &Import,
     inputs: &[Input],
-    bytes: &Arc<AtomicU64>,
-    sender: &SyncSender<Message>,
+    done: &Done,
+    sender: &SyncSender<Box<Page>>,
 ) -> Imported {
     let threads = threads(job).min(inputs.len().max(1));
     let (tickets, waiting) = sync_channel::<Ticket<'_>>(threads * 2);
     let waiting = Mutex::new(waiting);
     std::thread::scope(|scope| {
         for _ in 0..threads {
-            scope.spawn(|| work(job, &waiting, bytes));
+            scope.spawn(|| work(job, &waiting, &done.bytes));
         }
-        let mut pages = Pages::new(job, sender);
+        let mut pages = Pages::new(job, done, sender);
         let mut turns: VecDeque<Receiver<Yield>> = VecDeque::new();
         let mut files = inputs.iter();
         loop {
@@ -75,17 +76,19 @@ fn threads(job: &Import) -> usize {
 
 /// Reads one file after the other, as long as there are any.
 fn work(job: &Import, waiting: &Mutex<Receiver<Ticket<'_>>>, bytes: &Arc<AtomicU64>) {
+    let mut room = Room::default();
     loop {
         let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(Ticket { input, yields }) = next else { return };
-        reader::read(job, input, bytes, &|part| yields.send(part).is_ok());
+        reader::read(job, (input, bytes), &mut room, &|part| yields.send(part).is_ok());
     }
 }
 
 /// Puts pages together.
 struct Pages<'a> {
     job: &'a Import,
-    sender: &'a SyncSender<Message>,
+    done: &'a Done,
+    sender: &'a SyncSender<Box<Page>>,
     page: Page,
     bytes: usize,
     imported: Imported,
@@ -95,9 +98,9 @@ struct Pages<'a> {
 }
 
 impl<'a> Pages<'a> {
-    fn new(job: &'a Import, sender: &'a SyncSender<Message>) -> Self {
+    fn new(job: &'a Import, done: &'a Done, sender: &'a SyncSender<Box<Page>>) -> Self {
         let (page, imported, met) = (Page::default(), Imported::default(), BTreeSet::new());
-        Self { job, sender, page, bytes: 0, imported, met, open: true }
+        Self { job, done, sender, page, bytes: 0, imported, met, open: true }
     }
 
     /// Takes the yield of one file; whether to go on.
@@ -117,8 +120,9 @@ impl<'a> Pages<'a> {
                 Yield::Done(imported, met) => {
                     self.imported.add(imported);
                     self.met.extend(met);
-                    let records = self.imported.records;
-                    self.open &= self.sender.send(Message::FileDone { records }).is_ok();
+                    self.done.files.fetch_add(1, Ordering::Relaxed);
+                    self.done.records.store(self.imported.records, Ordering::Relaxed);
+                    self.open &= !self.done.stopped.load(Ordering::Relaxed);
                 }
             }
             if !self.open {
@@ -132,7 +136,7 @@ impl<'a> Pages<'a> {
         let page = std::mem::take(&mut self.page);
         self.bytes = 0;
         if self.open && !page.is_empty() {
-            self.open = self.sender.send(Message::Page(page)).is_ok();
+            self.open = self.sender.send(Box::new(page)).is_ok();
         }
     }
 

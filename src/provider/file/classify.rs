@@ -68,8 +68,8 @@ pub fn glance(text: &str, outline: &Outline) -> Glance {
     let (mut source, mut name) = (None, None);
     for (member, value) in outline.members(text).into_iter().flatten() {
         let known = match member {
-            "eventSource" => source.replace(value),
-            "eventName" => name.replace(value),
+            "eventSource" => source.replace(value.text()),
+            "eventName" => name.replace(value.text()),
             // An envelope, perhaps.
             "CloudTrailEvent" | "message" => return Glance::Unsure,
             _ => None,

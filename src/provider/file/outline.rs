@@ -11,18 +11,21 @@ pub struct Outline {
     members: Vec<(Range<usize>, Range<usize>)>,
     /// Whether the members are all there, each with a name and a value.
     whole: bool,
+    /// Whether a name is missing or holds an escape.
+    odd: bool,
 }
 
 impl Outline {
     /// Makes an outline with room of its own out of a used one.
     pub(super) fn reset(mut self) -> Self {
         self.members.clear();
-        self.whole = false;
+        (self.whole, self.odd) = (false, false);
         self
     }
 
-    /// Adds a member: its name in quotes, and its value.
-    pub(super) fn add(&mut self, name: Range<usize>, value: Range<usize>) {
+    /// Adds a member: its name in quotes, whether that holds an escape, and its value.
+    pub(super) fn add(&mut self, name: Range<usize>, escaped: bool, value: Range<usize>) {
+        self.odd |= escaped || name.len() < 2;
         self.members.push((name, value));
     }
 
@@ -41,15 +44,26 @@ impl Outline {
     pub fn members<'i>(
         &'i self,
         item: &'i str,
-    ) -> Option<impl Iterator<Item = (&'i str, &'i str)>> {
-        let read = |(name, value): &(Range<usize>, Range<usize>)| {
-            let name = item.get(name.clone())?.strip_prefix('"')?.strip_suffix('"')?;
-            Some((name, item.get(value.clone())?.trim_ascii()))
+    ) -> Option<impl Iterator<Item = (&'i str, Member<'i>)>> {
+        let read = move |(name, value): &(Range<usize>, Range<usize>)| {
+            let name = item.get(name.start + 1..name.end - 1).unwrap_or_default();
+            (name, Member { item, place: value.start..value.end })
         };
-        let plain = |member: &(Range<usize>, Range<usize>)| {
-            read(member).is_some_and(|(name, _)| !name.contains('\\'))
-        };
-        (self.whole && self.members.iter().all(plain)).then(|| self.members.iter().filter_map(read))
+        (self.whole && !self.odd).then(|| self.members.iter().map(read))
+    }
+}
+
+/// The value of a member, which is seldom looked at.
+#[derive(Debug, Clone)]
+pub struct Member<'i> {
+    item: &'i str,
+    place: Range<usize>,
+}
+
+impl<'i> Member<'i> {
+    /// The value as it stands there.
+    pub fn text(&self) -> &'i str {
+        self.item.get(self.place.clone()).unwrap_or_default().trim_ascii()
     }
 }
 
@@ -64,6 +78,7 @@ pub(super) enum End {
 
 /// Scans one value (text, number, word, object or array), fed piece by piece.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one fact of where the scan stands")]
 pub(super) struct Scan {
     depth: usize,
     deepest: usize,
@@ -74,6 +89,7 @@ pub(super) struct Scan {
     base: usize,
     /// Where the last text of the outermost object begins and ends, and where a value begins.
     text: Range<usize>,
+    text_escaped: bool,
     value: Option<usize>,
     outline: Option<Outline>,
 }
@@ -161,8 +177,12 @@ impl Scan {
                     }
                     return end;
                 }
-                Some(found) if at + found + 1 < bytes.len() => at += found + 2,
-                Some(_) => {
+                Some(found) => {
+                    self.text_escaped = true;
+                    if at + found + 1 < bytes.len() {
+                        at += found + 2;
+                        continue;
+                    }
                     self.escaped = true;
                     break;
                 }
@@ -175,6 +195,7 @@ impl Scan {
         self.in_text = true;
         if self.depth == 1 {
             self.text.start = self.base + at;
+            self.text_escaped = false;
         }
     }
 
@@ -190,7 +211,7 @@ impl Scan {
     fn colon(&mut self, at: usize) {
         self.value = Some(self.base + at + 1);
         if let Some(outline) = &mut self.outline {
-            outline.add(self.text.clone(), 0..0);
+            outline.add(self.text.clone(), self.text_escaped, 0..0);
         }
     }
 
@@ -238,7 +259,7 @@ mod tests {
         assert_eq!(end, Some(End::Value), "{item}");
         let outline = scan.outline();
         let members = outline.members(item)?;
-        Some(members.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+        Some(members.map(|(name, value)| (name.to_owned(), value.text().to_owned())).collect())
     }
 
     #[test]
@@ -262,9 +283,15 @@ mod tests {
 
     #[test]
     fn what_cannot_be_told_apart_has_no_outline() {
-        for odd in
-            [r#"{"a\u0062":1}"#, r#"{"a":1,}"#, r#"{"a"}"#, "[1,2]", r#"{"a":1,,"b":2}"#, "{a:1}"]
-        {
+        for odd in [
+            r#"{"a\u0062":1}"#,
+            r#"{"a":1,}"#,
+            r#"{"a"}"#,
+            "[1,2]",
+            r#"{"a":1,,"b":2}"#,
+            "{a:1}",
+            r#"{"\"":[{"b":2}]}"#,
+        ] {
             assert_eq!(members(odd, 99), None, "{odd}");
         }
     }

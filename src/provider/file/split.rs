@@ -209,7 +209,8 @@ impl<'r, R: BufRead> Splitter<'r, R> {
         }
         let from = self.item.len();
         self.scan(Scan::default())?;
-        self.outline.add(name, from..self.item.len());
+        let escaped = self.item.get(name.clone()).is_some_and(|name| name.contains(&b'\\'));
+        self.outline.add(name, escaped, from..self.item.len());
         if wrapped {
             self.begin();
         }

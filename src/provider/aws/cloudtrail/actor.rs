@@ -7,10 +7,8 @@ use crate::event::{Actor, ActorKind};
 /// Reads the actor. The name is the most personal identity that the record holds: source identity,
 /// then an Identity Center user, then a session name, then a user name.
 pub(super) fn actor(record: &Node<'_>) -> Actor {
-    let id = |path: &[&str]| {
-        let full: Vec<&str> = std::iter::once("userIdentity").chain(path.iter().copied()).collect();
-        record.string(&full)
-    };
+    let user = record.at(&["userIdentity"]);
+    let id = |path: &[&str]| user?.string(path);
     let kind = id(&["type"]).unwrap_or_default();
     let session = id(&["arn"]).and_then(|arn| session_name(&arn)).or_else(|| {
         id(&["principalId"]).and_then(|p| p.split_once(':').map(|(_, name)| name.to_owned()))

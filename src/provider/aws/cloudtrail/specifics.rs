@@ -55,6 +55,19 @@ const TEXTS: &[Source] = &[
     ("hsm", &[&["requestParameters", "hsmId"], &["responseElements", "hsm", "hsmId"]]),
 ];
 
+/// Where the paths of all details begin.
+const ROOTS: &[&str] = &[
+    "addendum",
+    "additionalEventData",
+    "eventType",
+    "requestParameters",
+    "responseElements",
+    "serviceEventDetails",
+    "sessionCredentialFromConsole",
+    "sharedEventID",
+    "userIdentity",
+];
+
 const NUMBERS: &[Source] = &[
     (
         "pending_window_days",
@@ -82,16 +95,40 @@ const FLAGS: &[Source] = &[
     ("from_console", &[&["sessionCredentialFromConsole"]]),
 ];
 
+/// The members of a record that hold details, each looked for once: most are absent or null.
+struct Roots<'a>(Vec<(&'static str, &'a Node<'a>)>);
+
+impl<'a> Roots<'a> {
+    fn of(record: &'a Node<'a>) -> Self {
+        let root = |name: &&'static str| Some((*name, record.at(&[name])?));
+        Self(ROOTS.iter().filter_map(root).collect())
+    }
+
+    /// What `read` finds below the first of the paths where it finds something.
+    fn find<T>(
+        &self,
+        paths: &[&[&str]],
+        read: impl Fn(&'a Node<'a>, &[&str]) -> Option<T>,
+    ) -> Option<T> {
+        paths.iter().find_map(|path| {
+            let (first, rest) = path.split_first()?;
+            let (_, root) = self.0.iter().find(|(name, _)| name == first)?;
+            read(root, rest)
+        })
+    }
+}
+
 /// Adds what the record tells beyond the common columns.
 pub(super) fn add(event: &mut Event, record: &Node<'_>) {
+    let roots = Roots::of(record);
     for (name, paths) in TEXTS {
-        event.detail(name, paths.iter().find_map(|path| record.text(path)));
+        event.detail(name, roots.find(paths, Node::text));
     }
     for (name, paths) in NUMBERS {
-        event.detail(name, paths.iter().find_map(|path| record.integer(path)));
+        event.detail(name, roots.find(paths, Node::integer));
     }
     for (name, paths) in FLAGS {
-        event.detail(name, paths.iter().find_map(|path| record.flag(path)));
+        event.detail(name, roots.find(paths, Node::flag));
     }
     add_dates(event, record);
     event.target = target(event.action, record);
@@ -180,5 +217,37 @@ fn add_dates(event: &mut Event, record: &Node<'_>) {
     ] {
         let date = record.text(&path).and_then(dates::java_date);
         event.detail(name, date.map(|date| date.to_string()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_path_of_a_detail_begins_at_a_root() {
+        let sources = [TEXTS, NUMBERS, FLAGS].concat();
+        let mut begun: Vec<&str> = sources
+            .iter()
+            .flat_map(|(_, paths)| *paths)
+            .filter_map(|path| path.first())
+            .copied()
+            .collect();
+        begun.sort_unstable();
+        begun.dedup();
+        assert_eq!(begun, ROOTS);
+    }
+
+    #[test]
+    fn a_detail_that_is_a_member_of_the_record_itself_is_found() {
+        let text = r#"{"eventType":"AwsApiCall","sharedEventID":null,"addendum":{"reason":"x"}}"#;
+        let record = Node::parse(text).unwrap();
+        let roots = Roots::of(&record);
+        assert_eq!(
+            roots.find(&[&["sharedEventID"], &["eventType"]], Node::text),
+            Some("AwsApiCall")
+        );
+        assert_eq!(roots.find(&[&["addendum", "reason"]], Node::text), Some("x"));
+        assert_eq!(roots.find(&[&["sharedEventID"]], Node::text), None);
     }
 }
