@@ -10,6 +10,8 @@ mod architecture;
 mod cli;
 #[cfg(all(feature = "engine", feature = "collect"))]
 mod collect;
+#[cfg(all(feature = "engine", feature = "collect", target_os = "linux"))]
+mod collect_crash;
 #[cfg(all(feature = "engine", target_os = "linux"))]
 mod crash;
 #[cfg(feature = "engine")]
