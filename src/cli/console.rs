@@ -12,6 +12,7 @@ use std::time::Duration;
 #[cfg(feature = "collect")]
 use indicatif::MultiProgress;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
+use jiff::Timestamp;
 
 use super::args::{Cli, When};
 use super::failure::Failure;
@@ -138,7 +139,8 @@ impl Console {
                     bar.enable_steady_tick(Duration::from_millis(200));
                     bar
                 });
-                let reached = polled.reached.map_or_else(String::new, |t| format!(", at {t}"));
+                let reached =
+                    polled.reached.map_or_else(String::new, |t| format!(", at {}", seconds(t)));
                 bar.set_message(format!(
                     "{name:width$}  {} pages, {} events{reached}",
                     polled.batches,
@@ -238,6 +240,11 @@ impl Write for Output {
             Self::File { writer, .. } => writer.flush(),
         }
     }
+}
+
+/// A time for people: to the second.
+pub(super) fn seconds(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
 /// Prints data to standard output.

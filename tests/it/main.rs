@@ -18,17 +18,23 @@ mod crash;
 mod demo;
 #[cfg(feature = "engine")]
 mod docs;
+#[cfg(all(feature = "engine", feature = "collect"))]
+mod failures;
 #[cfg(feature = "engine")]
 mod fuzz;
 #[cfg(feature = "engine")]
 mod harness;
 #[cfg(feature = "engine")]
 mod import;
+#[cfg(all(feature = "engine", feature = "collect", target_os = "linux"))]
+mod interrupt;
 #[cfg(feature = "engine")]
 mod maintain;
 mod normalize;
 #[cfg(feature = "engine")]
 mod peers;
+#[cfg(all(feature = "engine", target_os = "linux"))]
+mod polls;
 #[cfg(feature = "engine")]
 mod query;
 #[cfg(feature = "engine")]
