@@ -121,7 +121,7 @@ pub async fn collect(
     let window =
         Window { since: job.since, until: job.until.map_or(now, |until| until.min(now)), now };
     let parallel = if job.parallel == 0 { PARALLEL } else { job.parallel };
-    let (sender, mut receiver) = channel(2);
+    let (sender, mut receiver) = channel(1);
     for source in &job.sources {
         collected.sources.insert(source.name().to_owned(), Polled::new(source.as_ref()));
     }

@@ -19,9 +19,10 @@ use crate::store::{Cursors, Page, Receipt, Store, StoreError};
 /// are no longer read.
 const SUM_UP: SignedDuration = SignedDuration::from_hours(7 * 24);
 
-/// A page is committed when it holds so many events or bytes, and at the end of a batch.
-const PAGE_EVENTS: usize = 16_384;
-const PAGE_BYTES: usize = 48 << 20;
+/// A page is committed when it holds so many events or bytes, and at the end of a batch: half as many as
+/// an import's, since batches that were fetched ahead take memory beside it.
+const PAGE_EVENTS: usize = 8_192;
+const PAGE_BYTES: usize = 24 << 20;
 
 /// What is known of the sources and of inventory, kept up with what is committed.
 pub(super) struct Books {
