@@ -12,6 +12,7 @@ use std::time::Duration;
 #[cfg(feature = "collect")]
 use indicatif::MultiProgress;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
+#[cfg(feature = "collect")]
 use jiff::Timestamp;
 
 use super::args::{Cli, When};
@@ -243,6 +244,7 @@ impl Write for Output {
 }
 
 /// A time for people: to the second.
+#[cfg(feature = "collect")]
 pub(super) fn seconds(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
