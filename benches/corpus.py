@@ -193,4 +193,5 @@ def main():
     manifest.write_text(json.dumps({"asked": [size, events], "sets": sets}, indent=1))
 
 
-main()
+if __name__ == "__main__":
+    main()

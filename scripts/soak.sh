@@ -117,10 +117,13 @@ fi
 [[ -n "${FUZZ_ONLY:-}" ]] && exit 0
 
 section "kills, concurrent writers and long runs"
-KEYTRAIL_SOAK=1 cargo test --locked --test it -- --nocapture crash
+KEYTRAIL_SOAK=1 cargo test --locked --test it -- --nocapture crash polls
 
 section "what a store costs as it grows, and what maintenance gives back"
 nice cargo build --locked --release --quiet
 program=${CARGO_TARGET_DIR:-target}/release/keytrail
 python3 benches/curve.py "$program" "${CARGO_TARGET_DIR:-target}/curve" "${CURVE_EVENTS:-10000000}"
 KEYTRAIL=$program scripts/many-commits.sh
+
+section "catching up over a trail's bucket"
+.peers/servers benches/catch_up.py "$program" "${CATCH_UP_OBJECTS:-10000}" "${CATCH_UP_RECORDS:-1000000}"

@@ -39,7 +39,13 @@ pub fn run() -> Exit {
 }
 
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(16 << 20).build()
+    // Each thread that reads files keeps memory of its own, and hundreds of them would be allowed.
+    let blocking = std::thread::available_parallelism().map_or(4, |cores| cores.get().max(4));
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_stack_size(16 << 20)
+        .max_blocking_threads(blocking)
+        .build()
 }
 
 async fn dispatch(cli: &Cli, console: &Console) -> Result<Exit, failure::Failure> {

@@ -12,6 +12,8 @@ use std::time::Duration;
 #[cfg(feature = "collect")]
 use indicatif::MultiProgress;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
+#[cfg(feature = "collect")]
+use jiff::Timestamp;
 
 use super::args::{Cli, When};
 use super::failure::Failure;
@@ -152,7 +154,8 @@ impl Console {
                     bar.enable_steady_tick(Duration::from_millis(200));
                     bar
                 });
-                let reached = polled.reached.map_or_else(String::new, |t| format!(", at {t}"));
+                let reached =
+                    polled.reached.map_or_else(String::new, |t| format!(", at {}", seconds(t)));
                 bar.set_message(format!(
                     "{name:width$}  {} pages, {} events{reached}",
                     polled.batches,
@@ -261,6 +264,12 @@ impl Write for Output {
             Self::File { writer, .. } => writer.flush(),
         }
     }
+}
+
+/// A time for people: to the second.
+#[cfg(feature = "collect")]
+pub(super) fn seconds(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
 /// Prints data to standard output.

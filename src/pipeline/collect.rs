@@ -8,14 +8,17 @@ mod batch;
 mod config;
 mod run;
 mod status;
+mod translate;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::provider::source::{Batch, Source, SourceError, Window};
 use crate::store::{Page, Receipt, Store, StoreError};
@@ -78,7 +81,7 @@ impl Collected {
     /// Whether nothing could be read at all.
     pub fn is_failed(&self) -> bool {
         !self.sources.is_empty()
-            && self.sources.values().all(|polled| polled.batches == 0 && polled.error.is_some())
+            && self.sources.values().all(|polled| polled.read_nothing() && polled.error.is_some())
     }
 }
 
@@ -89,6 +92,9 @@ enum Message {
     /// It came to its end.
     Ended(String, Result<(), SourceError>),
 }
+
+/// How often it is asked whether to go on while nothing comes.
+const PATIENCE: Duration = Duration::from_millis(200);
 
 /// How many sources are read at once where nothing is said.
 const PARALLEL: usize = 8;
@@ -104,7 +110,8 @@ pub async fn collect(
     now: Timestamp,
     watch: &mut (dyn FnMut(&Progress) -> bool + Send),
 ) -> Result<Collected, StoreError> {
-    let cursors = store.cursors(now).await?;
+    let names = job.sources.iter().map(|source| source.name().to_owned()).collect();
+    let cursors = store.cursors(&names, now).await?;
     let known = store.statements(now - REPEAT_INVENTORY).await?;
     let mut books = Books::new(cursors, known, now);
     let mut collected = Collected::default();
@@ -114,19 +121,19 @@ pub async fn collect(
     let window =
         Window { since: job.since, until: job.until.map_or(now, |until| until.min(now)), now };
     let parallel = if job.parallel == 0 { PARALLEL } else { job.parallel };
-    let (sender, mut receiver) = channel(2);
+    let (sender, mut receiver) = channel(1);
     for source in &job.sources {
         collected.sources.insert(source.name().to_owned(), Polled::new(source.as_ref()));
     }
-    let mut tasks = read_all(job.sources, (&books, window, parallel), sender);
-    let ended = drive(store, &mut receiver, &mut books, &mut collected, watch).await;
+    let mut tasks = read_all(job.sources, (&mut books, window, parallel), sender);
+    let ended = drive(store, &mut receiver, &mut books, (&mut collected, window), watch).await;
     tasks.shutdown().await;
     ended?;
     let polls = collected.sources.iter().map(|(name, polled)| Receipt::Poll {
         source: name.clone(),
         content: polled.receipt(window),
     });
-    let page = Page { receipts: polls.collect(), ..Page::default() };
+    let page = Page { receipts: polls.chain(books.rest()).collect(), ..Page::default() };
     store.append(page, now).await?;
     Ok(collected)
 }
@@ -134,13 +141,13 @@ pub async fn collect(
 /// Starts a task for each source; so many read at once.
 fn read_all(
     sources: Vec<Box<dyn Source>>,
-    (books, window, parallel): (&Books, Window, usize),
+    (books, window, parallel): (&mut Books, Window, usize),
     sender: Sender<Message>,
 ) -> JoinSet<()> {
     let turns = Arc::new(Semaphore::new(parallel));
     let mut tasks = JoinSet::new();
     for mut source in sources {
-        let history = books.history(source.name());
+        let history = books.open(source.as_ref());
         let (turns, sender) = (Arc::clone(&turns), sender.clone());
         tasks.spawn(async move {
             let Ok(_turn) = turns.acquire().await else { return };
@@ -174,24 +181,40 @@ async fn drive(
     store: &mut Store,
     receiver: &mut Receiver<Message>,
     books: &mut Books,
-    collected: &mut Collected,
+    (collected, window): (&mut Collected, Window),
     watch: &mut (dyn FnMut(&Progress) -> bool + Send),
 ) -> Result<(), StoreError> {
-    while let Some(message) = receiver.recv().await {
-        match message {
-            Message::Batch(name, batch) => {
-                let Some(polled) = collected.sources.get_mut(&name) else { continue };
-                books.commit(store, (&name, polled), batch).await?;
-            }
-            Message::Ended(name, result) => {
-                let Some(polled) = collected.sources.get_mut(&name) else { continue };
-                polled.end(result.as_ref().err());
-            }
+    loop {
+        match timeout(PATIENCE, receiver.recv()).await {
+            // A source may wait for minutes: who wants to stop does not.
+            Err(_) => {}
+            Ok(None) => return Ok(()),
+            Ok(Some(message)) => take(store, books, (collected, window), message).await?,
         }
         if !watch(&collected.sources) {
             collected.interrupted = true;
             return Ok(());
         }
     }
-    Ok(())
+}
+
+/// Commits a batch, or notes how a source ended.
+async fn take(
+    store: &mut Store,
+    books: &mut Books,
+    (collected, window): (&mut Collected, Window),
+    message: Message,
+) -> Result<(), StoreError> {
+    match message {
+        Message::Batch(name, batch) => {
+            let Some(polled) = collected.sources.get_mut(&name) else { return Ok(()) };
+            books.commit(store, (&name, polled), batch).await
+        }
+        Message::Ended(name, result) => {
+            if let Some(polled) = collected.sources.get_mut(&name) {
+                polled.end(result.as_ref().err(), Some(window));
+            }
+            Ok(())
+        }
+    }
 }

@@ -17,6 +17,8 @@ pub mod inventory;
 pub mod kms;
 #[cfg(feature = "collect")]
 pub mod logging;
+#[cfg(feature = "collect")]
+mod parts;
 mod proto;
 mod resource;
 

@@ -13,10 +13,11 @@ mod read;
 mod source;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 
 use super::Context;
 use super::bucket::Bucket;
-use super::source::{Note, SourceError};
+use super::source::{Item, Note, SourceError};
 use crate::event::Provider;
 
 pub use day::Days;
@@ -38,6 +39,13 @@ pub trait Layout: Send + Sync {
 
     /// Whether an object of a place is one of its files, by the last part of its key.
     fn is_file(&self, role: Role, name: &str) -> bool;
+
+    /// Takes records out of the content of an object that stand in it in parts: what is left of it, and
+    /// them as items. `None` where there are none.
+    fn put_together(&self, content: &Bytes, known: &Context) -> Option<(Bytes, Vec<Item>)> {
+        let _ = (content, known);
+        None
+    }
 
     /// What reading the bucket cannot prove; told at the first reading.
     fn caveat(&self, bucket: &Bucket) -> Note;

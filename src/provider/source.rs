@@ -58,6 +58,13 @@ pub trait Source: Send {
     /// Tells the source where it stood and what is wanted; once, before the first [`Self::next`].
     fn start(&mut self, history: &History, window: Window);
 
+    /// Sums up what earlier batches left: fewer cursors that tell [`Self::start`] the same, also where some of
+    /// the newest of those in `history` follow them once more. Which objects of a bucket were seen need
+    /// not be told for longer than cursors are kept one by one.
+    fn sum_up(&self, history: &History) -> Vec<Value> {
+        history.cursors.clone()
+    }
+
     /// Reads the next batch; `None` once the window has been read.
     ///
     /// # Errors
@@ -68,7 +75,7 @@ pub trait Source: Send {
 /// What earlier batches of a source left, oldest first.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct History {
-    /// The cursor of each batch that had one.
+    /// The cursor of each batch that had one; the older ones as [`Source::sum_up`] told them.
     pub cursors: Vec<Value>,
 }
 

@@ -285,12 +285,32 @@ async fn known_singles(
     journal: &DeltaTable,
     rows: &[JournalRow],
 ) -> Result<BTreeSet<String>, StoreError> {
-    let ids: BTreeSet<&str> = rows.iter().map(|row| row.row_id.as_str()).collect();
+    let dated: Vec<&JournalRow> = rows.iter().filter(|row| is_dated(row)).collect();
+    let days: BTreeSet<i32> = dated.iter().map(|row| row.day()).collect();
+    let mut known = with_ids(journal, dated.iter().copied(), on_days(&days)).await?;
+    known.extend(with_ids(journal, rows.iter().filter(|row| !is_dated(row)), lit(true)).await?);
+    Ok(known)
+}
+
+/// Whether the id of a receipt is single to the time when it was made: if it is there, then on its
+/// day.
+fn is_dated(row: &JournalRow) -> bool {
+    let reason = row.reason.as_deref().unwrap_or_default();
+    row.kind == RowKind::Receipt && matches!(reason, "source" | "cursor" | "summary" | "poll")
+}
+
+/// Which of the ids of rows are in the store, on days that `which` tells.
+async fn with_ids<'r>(
+    journal: &DeltaTable,
+    rows: impl Iterator<Item = &'r JournalRow>,
+    which: Expr,
+) -> Result<BTreeSet<String>, StoreError> {
+    let ids: BTreeSet<&str> = rows.map(|row| row.row_id.as_str()).collect();
     let mut known = BTreeSet::new();
     if ids.is_empty() {
         return Ok(known);
     }
-    let mut filter = col("kind").not_eq(lit("event"));
+    let mut filter = col("kind").not_eq(lit("event")).and(which);
     if ids.len() <= 64 {
         // Statistics and Bloom filters leave few files to look into then.
         filter = filter.and(one_of("event_id", ids.iter().copied()));

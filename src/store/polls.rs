@@ -11,11 +11,28 @@ use super::dedupe::{scan, texts};
 use super::{Store, StoreError};
 use crate::event::batch::day_of;
 
-/// How long it matters which objects of a bucket were seen.
-const OBJECTS_REACH: SignedDuration = SignedDuration::from_hours(15 * 24);
+/// How far back cursors are read one by one: as long as it matters which objects of a bucket were
+/// seen. What is older is known by the newest summary.
+const REACH: SignedDuration = SignedDuration::from_hours(15 * 24);
 
-/// The cursors of a source, oldest first, each with its number.
-pub type Cursors = BTreeMap<u64, Value>;
+/// The cursors that a source left.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Cursors {
+    /// What a summary told, then the cursors that were left since, oldest first; some may be both in the
+    /// summary and behind it.
+    pub values: Vec<Value>,
+    /// The number of the newest one; 0 where there is none.
+    pub last: u64,
+    /// When the newest summary was made; `None` where there is none.
+    pub summed_up: Option<Timestamp>,
+}
+
+/// The rows that cursors and summaries are, of one source.
+#[derive(Debug, Default)]
+struct Rows {
+    cursors: BTreeMap<u64, Value>,
+    summary: Option<(u64, Value)>,
+}
 
 /// A proof file as it was kept.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,28 +46,55 @@ pub struct Proof {
 }
 
 impl Store {
-    /// The cursors that sources left, by source, each under its number. What was seen of buckets
-    /// longer than fifteen days before `now` is left out: nobody lists that far back again.
+    /// The cursors that the named sources left. Those of the last fifteen days are read one by one,
+    /// older ones by a summary; where a source has none of these days, all that it ever left is read.
+    /// What was seen of buckets longer ago is left out: nobody lists that far back again.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn cursors(&self, now: Timestamp) -> Result<BTreeMap<String, Cursors>, StoreError> {
-        let mut cursors: BTreeMap<String, Cursors> = BTreeMap::new();
-        let old = day_of(now - OBJECTS_REACH);
-        let day = Expr::Literal(ScalarValue::Date32(Some(old)), None);
-        for recent in [true, false] {
-            let days = col("event_day");
-            let days = if recent { days.gt_eq(day.clone()) } else { days.lt(day.clone()) };
-            for (source, content) in self.receipts_of("cursor", Some(days)).await? {
-                let number = content.get("number").and_then(Value::as_u64);
-                let cursor = content.get("cursor").cloned();
-                let (Some(number), Some(cursor)) = (number, cursor) else { continue };
-                let kept = recent || cursor.get("objects").is_none();
-                let cursor = if kept { cursor } else { Value::Null };
-                cursors.entry(source).or_default().insert(number, cursor);
+    pub async fn cursors(
+        &self,
+        sources: &BTreeSet<String>,
+        now: Timestamp,
+    ) -> Result<BTreeMap<String, Cursors>, StoreError> {
+        let begin = Expr::Literal(ScalarValue::Date32(Some(day_of(now - REACH))), None);
+        let mut rows: BTreeMap<String, Rows> = BTreeMap::new();
+        let recent = col("event_day").gt_eq(begin.clone());
+        self.add_cursors(&mut rows, recent, true).await?;
+        let is_known = |name: &&String| rows.get(*name).is_some_and(|rows| rows.summary.is_some());
+        let unknown: Vec<Expr> =
+            sources.iter().filter(|name| !is_known(name)).map(|name| lit(name.as_str())).collect();
+        if !unknown.is_empty() {
+            let older = col("event_day").lt(begin).and(col("source").in_list(unknown, false));
+            self.add_cursors(&mut rows, older, false).await?;
+        }
+        rows.retain(|name, _| sources.contains(name));
+        Ok(rows.into_iter().map(|(name, rows)| (name, rows.into())).collect())
+    }
+
+    /// Adds the cursors and summaries of some rows; what was seen of buckets only where wanted.
+    async fn add_cursors(
+        &self,
+        rows: &mut BTreeMap<String, Rows>,
+        which: Expr,
+        objects: bool,
+    ) -> Result<(), StoreError> {
+        for (source, content) in self.receipts_of("cursor", Some(which.clone())).await? {
+            let number = content.get("number").and_then(Value::as_u64);
+            let cursor = content.get("cursor").filter(|c| objects || c.get("objects").is_none());
+            if let Some(number) = number {
+                let cursor = cursor.cloned().unwrap_or_default();
+                rows.entry(source).or_default().cursors.insert(number, cursor);
             }
         }
-        Ok(cursors)
+        for (source, content) in self.receipts_of("summary", Some(which)).await? {
+            let Some(number) = content.get("number").and_then(Value::as_u64) else { continue };
+            let rows = rows.entry(source).or_default();
+            if rows.summary.as_ref().is_none_or(|(newest, _)| *newest <= number) {
+                rows.summary = Some((number, content));
+            }
+        }
+        Ok(())
     }
 
     /// All runs over sources, as `(source, content)`.
@@ -130,6 +174,23 @@ impl Store {
         })
         .await?;
         Ok(found)
+    }
+}
+
+impl From<Rows> for Cursors {
+    fn from(rows: Rows) -> Self {
+        let mut cursors = Self::default();
+        if let Some((number, summary)) = rows.summary {
+            cursors.last = number;
+            cursors.summed_up =
+                summary.get("at").and_then(Value::as_str).and_then(|at| at.parse().ok());
+            let told = summary.get("cursors").and_then(Value::as_array);
+            cursors.values.extend(told.into_iter().flatten().cloned());
+        }
+        let newest = rows.cursors.last_key_value().map(|(number, _)| *number);
+        cursors.last = cursors.last.max(newest.unwrap_or(0));
+        cursors.values.extend(rows.cursors.into_values().filter(|cursor| !cursor.is_null()));
+        cursors
     }
 }
 

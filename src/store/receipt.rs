@@ -31,6 +31,16 @@ pub enum Receipt {
         /// The source's own JSON.
         cursor: Value,
     },
+    /// All cursors of a source up to a number, as the source sums them up: whoever reads this need not
+    /// read them.
+    Summary {
+        /// The source's name.
+        source: String,
+        /// The number of the newest cursor in it.
+        number: u64,
+        /// The source's own JSON: fewer cursors that tell the same.
+        cursors: Vec<Value>,
+    },
     /// One run over a configured source: when, how it ended, what it asked. Together they are the
     /// ledger of polls.
     Poll {
@@ -63,6 +73,10 @@ impl Receipt {
             Self::Cursor { source, number, cursor } => {
                 sha256_hex(format!("{source}\n{number}\n{cursor}").as_bytes())
             }
+            Self::Summary { source, number, cursors } => {
+                let content = json!(cursors);
+                sha256_hex(format!("{collected_at}\n{source}\n{number}\n{content}").as_bytes())
+            }
             Self::Coverage(coverage) => sha256_hex(coverage_json(coverage).to_string().as_bytes()),
             Self::Files(files) => sha256_hex(files_json(files).to_string().as_bytes()),
             Self::Proof { raw, .. } => sha256_hex(raw.as_bytes()),
@@ -77,6 +91,11 @@ impl Receipt {
             Self::Cursor { source, number, cursor } => {
                 let content = json!({"number": number, "cursor": cursor});
                 ("receipts", source.clone(), "cursor", content, None)
+            }
+            Self::Summary { source, number, cursors } => {
+                let at = collected_at.to_string();
+                let content = json!({"number": number, "at": at, "cursors": cursors});
+                ("receipts", source.clone(), "summary", content, None)
             }
             Self::Poll { source, content } => {
                 ("receipts", source.clone(), "poll", content.clone(), None)

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -143,12 +142,12 @@ impl Clouds {
     }
 }
 
-fn section(name: &str, kind: &str, lines: &[String]) -> String {
+pub(super) fn section(name: &str, kind: &str, lines: &[String]) -> String {
     format!("[[source]]\nname = \"{name}\"\ntype = \"{kind}\"\n{}\n\n", lines.join("\n"))
 }
 
 /// A time near now, which the clouds' servers go by.
-fn hours_ago(hours: i64) -> Timestamp {
+pub(super) fn hours_ago(hours: i64) -> Timestamp {
     let modified = fs::metadata("/proc/self").unwrap().modified().unwrap();
     Timestamp::try_from(modified).unwrap() - SignedDuration::from_hours(hours)
 }
@@ -182,7 +181,7 @@ fn sign(number: i64) -> String {
 }
 
 /// One line of a sink's file.
-fn entry(number: i64) -> String {
+pub(super) fn entry(number: i64) -> String {
     let time = (hours_ago(6) + SignedDuration::from_secs(number)).to_string();
     let record = json!({
         "protoPayload": {"@type": "type.googleapis.com/google.cloud.audit.AuditLog",
@@ -305,46 +304,6 @@ fn a_source_that_is_refused_stops_no_other_and_names_the_permission() {
     assert!(history["error"]["hint"].as_str().unwrap().contains("grant cloudtrail:LookupEvents"));
     assert_eq!(source(&result, "logs")["ending"], "done");
     assert!(source(&result, "logs")["events"].as_u64().unwrap() > 0);
-}
-
-#[test]
-fn a_collection_killed_at_any_moment_loses_and_doubles_nothing() {
-    let Some(server) = Server::fixture("lookup", &["--events", "300", "--regions", "eu-central-1"])
-    else {
-        return;
-    };
-    let bench = Bench::new();
-    let lines = [
-        "regions = [\"eu-central-1\"]".to_owned(),
-        "calls_per_minute = 60000".to_owned(),
-        format!("endpoints = {{ all = \"{}\" }}", server.endpoint()),
-    ];
-    bench.file("keytrail.toml", section("history", "aws.lookup_events", &lines));
-    let began = std::time::Instant::now();
-    bench.run(&["--store", "whole", "collect"]).exits(0);
-    let whole = u64::try_from(began.elapsed().as_micros()).unwrap();
-    let events = check_whole(&bench.path().join("whole"));
-    let wanted = if std::env::var_os("KEYTRAIL_SOAK").is_some() { 200 } else { 20 };
-    let (mut killed, mut round) = (0, 0);
-    while killed < wanted {
-        let name = format!("store-{}", round / 5);
-        let folder = bench.path().join(&name);
-        let mut child = bench.command(&["--store", &name, "collect"]).spawn().unwrap();
-        // Spread over the whole run, the same in every test.
-        std::thread::sleep(Duration::from_micros(whole * (round * 7 % 20 + 1) / 21));
-        killed += u64::from(child.try_wait().unwrap().is_none());
-        child.kill().unwrap();
-        child.wait().unwrap();
-        if folder.join("journal/_delta_log/00000000000000000000.json").exists() {
-            check_whole(&folder);
-        }
-        round += 1;
-        if round % 5 == 0 {
-            bench.run(&["--store", &name, "collect"]).exits(0);
-            assert_eq!(check_whole(&folder), events, "{name}");
-        }
-        assert!(round < wanted * 5, "of {round} runs only {killed} still ran when killed");
-    }
 }
 
 #[test]

@@ -36,3 +36,27 @@ fn links_between_the_pages_lead_somewhere() {
     }
     assert!(dead.is_empty(), "{}", dead.join("\n"));
 }
+
+#[test]
+fn the_tests_that_answer_complaints_of_others_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut code = String::new();
+    let mut folders = vec![root.join("src"), root.join("tests")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if entry.is_dir() {
+                folders.push(entry);
+            } else if entry.extension().is_some_and(|extension| extension == "rs") {
+                code += &fs::read_to_string(entry).unwrap();
+            }
+        }
+    }
+    let page = fs::read_to_string(root.join("docs/reliability.md")).unwrap();
+    let table = page.split("| complaint | test |").nth(1).unwrap().split("\n\n").next().unwrap();
+    let named: Vec<&str> =
+        table.split('`').skip(1).step_by(2).filter(|word| word.matches('_').count() > 2).collect();
+    assert!(named.len() > 25, "{named:?}");
+    let missing: Vec<_> =
+        named.iter().filter(|name| !code.contains(&format!("fn {name}("))).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}

@@ -10,23 +10,31 @@ mod architecture;
 mod cli;
 #[cfg(all(feature = "engine", feature = "collect"))]
 mod collect;
+#[cfg(all(feature = "engine", feature = "collect", target_os = "linux"))]
+mod collect_crash;
 #[cfg(all(feature = "engine", target_os = "linux"))]
 mod crash;
 #[cfg(feature = "engine")]
 mod demo;
 #[cfg(feature = "engine")]
 mod docs;
+#[cfg(all(feature = "engine", feature = "collect"))]
+mod failures;
 #[cfg(feature = "engine")]
 mod fuzz;
 #[cfg(feature = "engine")]
 mod harness;
 #[cfg(feature = "engine")]
 mod import;
+#[cfg(all(feature = "engine", feature = "collect", target_os = "linux"))]
+mod interrupt;
 #[cfg(feature = "engine")]
 mod maintain;
 mod normalize;
 #[cfg(feature = "engine")]
 mod peers;
+#[cfg(all(feature = "engine", target_os = "linux"))]
+mod polls;
 #[cfg(feature = "engine")]
 mod query;
 #[cfg(feature = "engine")]

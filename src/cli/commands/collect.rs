@@ -1,14 +1,15 @@
 //! `keytrail collect`.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::super::Exit;
 use super::super::args::{Collect as Args, Plain};
-use super::super::console::{Console, data};
+use super::super::console::{Console, data, seconds};
 use super::super::failure::Failure;
 use super::super::{env, secrets};
 use crate::event::Provider;
@@ -29,10 +30,13 @@ pub(super) async fn run(
     let stopped = super::interrupt();
     let mut tools = tools(Arc::new(secrets::read(env::named))).map_err(Failure::usage)?;
     if let Some(pause) = args.retry_pause {
-        tools.client = tools.client.with_first_pause(std::time::Duration::from_millis(pause));
+        tools.client = tools.client.with_first_pause(Duration::from_millis(pause));
     }
     let now = Timestamp::now();
-    let (sources, broken) = build(&configs, &tools).await;
+    let (sources, broken) = tokio::select! {
+        built = build(&configs, &tools) => built,
+        () = raised(&stopped) => return Ok(console.interrupted()),
+    };
     let job =
         Collect { sources, broken, since: args.since, until: args.until, parallel: args.parallel };
     let mut store = Store::create(Location::parse(&settings.store.value)?).await?;
@@ -43,14 +47,29 @@ pub(super) async fn run(
     };
     let collected = collect(&mut store, job, now, &mut watch).await?;
     drop(lines);
-    let proven = super::prove(&mut store, console).await?;
+    // What digests prove can wait for the next run.
+    let proven = if collected.interrupted {
+        Proven::default()
+    } else {
+        super::prove(&mut store, console).await?
+    };
     warn(&collected, console);
     let elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     match args.format {
         Plain::Json => data(&format!("{:#}\n", json_of(&collected, &proven, elapsed_ms)))?,
         Plain::Human => data(&human(&collected, args.stats))?,
     }
+    if collected.interrupted {
+        return Ok(console.interrupted());
+    }
     Ok(exit(&collected))
+}
+
+/// Comes back once the flag is raised.
+async fn raised(flag: &AtomicBool) {
+    while !flag.load(Ordering::Relaxed) {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 /// The configured sources that are asked for.
@@ -71,9 +90,7 @@ fn chosen(args: &Args, settings: &Settings) -> Result<Vec<SourceConfig>, Failure
 }
 
 fn exit(collected: &Collected) -> Exit {
-    if collected.interrupted {
-        Exit::Interrupted
-    } else if collected.is_failed() {
+    if collected.is_failed() {
         Exit::Failed
     } else if collected.is_partial() {
         Exit::Partial
@@ -110,7 +127,7 @@ fn json_of(collected: &Collected, proven: &Proven, elapsed_ms: u64) -> Value {
                 "records": polled.records, "events": polled.events,
                 "duplicates": polled.duplicates, "irrelevant": polled.irrelevant,
                 "quarantined": polled.quarantined, "inventory": polled.inventory,
-                "proofs": polled.proofs,
+                "unchanged": polled.unchanged, "proofs": polled.proofs,
                 "reached": polled.reached.map(|time| time.to_string()),
                 "batches": polled.batches,
                 "requests": polled.counts().requests(), "repeated": polled.counts().repeated(),
@@ -145,10 +162,13 @@ fn human(collected: &Collected, stats: bool) -> String {
 
 /// What came of a source in one line; "nothing new" says why.
 fn said(polled: &Polled) -> String {
-    let reached = polled.reached.map_or_else(String::new, |time| format!(", read until {time}"));
+    let word = if polled.records == 0 && polled.is_inventory() { "as of" } else { "read until" };
+    let reached =
+        polled.reached.map_or_else(String::new, |time| format!(", {word} {}", seconds(time)));
     match polled.ending {
-        Ending::Failed if polled.batches == 0 => "nothing could be read".to_owned(),
+        Ending::Failed if polled.read_nothing() => "nothing could be read".to_owned(),
         Ending::Failed => format!("{} before it failed{reached}", counts(polled)),
+        Ending::Running if polled.read_nothing() => "interrupted before it was read".to_owned(),
         Ending::Running => format!("{} before it was interrupted{reached}", counts(polled)),
         Ending::Done => format!("{}{reached}", counts(polled)),
     }
@@ -156,12 +176,13 @@ fn said(polled: &Polled) -> String {
 
 fn counts(polled: &Polled) -> String {
     let mut parts = Vec::new();
-    if polled.records > 0 || polled.inventory == 0 {
-        parts.push(format!("{} new events of {} records", polled.events, polled.records));
+    if polled.records > 0 || !polled.is_inventory() {
+        parts.push(events(polled));
     }
     for (count, name) in [
         (polled.quarantined, "quarantined"),
         (polled.inventory, "inventory rows"),
+        (polled.unchanged, "inventory rows unchanged"),
         (polled.proofs, "proofs"),
     ] {
         if count > 0 {
@@ -171,10 +192,40 @@ fn counts(polled: &Polled) -> String {
     parts.join(", ")
 }
 
+/// New events of how many records; where there is none, why.
+fn events(polled: &Polled) -> String {
+    if polled.events > 0 {
+        let records = plural(polled.records, "record");
+        return format!("{} of {records}", plural(polled.events, "new event"));
+    }
+    if polled.ending != Ending::Done {
+        return "0 new events".to_owned();
+    }
+    let mut why = Vec::new();
+    for (count, what) in
+        [(polled.duplicates, "known already"), (polled.irrelevant, "not about keys")]
+    {
+        if count > 0 {
+            let verb = if count == 1 { "is" } else { "are" };
+            why.push(format!("{} {verb} {what}", plural(count, "record")));
+        }
+    }
+    if polled.records == 0 {
+        why.push("nothing new is there".to_owned());
+    }
+    let why = if why.is_empty() { String::new() } else { format!(": {}", why.join(", ")) };
+    format!("0 new events{why}")
+}
+
+fn plural(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 /// What a source cost.
 fn asked(polled: &Polled) -> String {
     let counts = polled.counts();
-    let mut text = format!("{} requests, {} bytes", counts.requests(), counts.bytes());
+    let bytes = indicatif::DecimalBytes(counts.bytes());
+    let mut text = format!("{}, {bytes}", plural(counts.requests(), "request"));
     if counts.repeated() > 0 {
         text += &format!(", {} repeated, {} throttled", counts.repeated(), counts.throttled());
     }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::super::Exit;
 use super::super::args::{Plain, Sources as Args};
-use super::super::console::data;
+use super::super::console::{data, seconds};
 use super::super::failure::Failure;
 use crate::pipeline::collect::{SourceConfig, Standing, standings};
 use crate::settings::Settings;
@@ -65,7 +65,9 @@ fn status(settings: &Settings, all: &BTreeMap<String, Standing>, now: Timestamp)
 }
 
 fn part_lines(part: &Standing, now: Timestamp) -> String {
-    let when = |time: Option<Timestamp>| time.map_or_else(|| "never".to_owned(), |t| t.to_string());
+    let when = |time: Option<Timestamp>| {
+        time.map_or_else(|| "never".to_owned(), |t| seconds(t).to_string())
+    };
     let mut text = format!(
         "  last success {}; last run {}, {}\n",
         when(part.last_success),
@@ -73,14 +75,20 @@ fn part_lines(part: &Standing, now: Timestamp) -> String {
         part.last_ending
     );
     if let Some(reached) = part.reached {
-        text +=
-            &format!("  read until {reached}, {} behind; goes on from there\n", lag(reached, now));
+        text += &format!(
+            "  read until {}, {} behind; goes on from there\n",
+            seconds(reached),
+            lag(reached, now)
+        );
     }
     for stretch in &part.coverage {
         let region = stretch.region.as_deref().map_or_else(String::new, |r| format!(" in {r}"));
         text += &format!(
             "  covers {} of {}{region}: {} to {}",
-            stretch.kind, stretch.ledger, stretch.period.from, stretch.period.to
+            stretch.kind,
+            stretch.ledger,
+            seconds(stretch.period.from),
+            seconds(stretch.period.to)
         );
         text += &match stretch.gaps {
             0 => "\n".to_owned(),

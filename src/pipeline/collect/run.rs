@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::event::{Provider, words};
 use crate::provider::http::Counts;
 use crate::provider::source::{Note, Source, SourceError, Window};
+use crate::store::Appended;
 
 words! {
     /// How a run ended.
@@ -46,8 +47,12 @@ pub struct Polled {
     pub quarantined: u64,
     /// Inventory rows stored.
     pub inventory: u64,
+    /// Inventory rows that were stored less than a day ago and say the same.
+    pub unchanged: u64,
     /// Proof files read.
     pub proofs: u64,
+    /// Whether a batch brought something, or moved on.
+    pub(super) moved: bool,
     /// How far in time reading has come.
     pub reached: Option<Timestamp>,
     /// What could not be seen.
@@ -62,8 +67,19 @@ pub struct Polled {
 impl Polled {
     /// One that has not begun.
     pub(super) fn new(source: &dyn Source) -> Self {
+        Self::of(Some(source.provider()), source.counts())
+    }
+
+    /// One that could not be set up.
+    pub(super) fn broken(error: &SourceError) -> Self {
+        let mut polled = Self::of(None, Arc::default());
+        polled.end(Some(error), None);
+        polled
+    }
+
+    fn of(provider: Option<Provider>, counts: Arc<Counts>) -> Self {
         Self {
-            provider: Some(source.provider()),
+            provider,
             ending: Ending::Running,
             batches: 0,
             records: 0,
@@ -73,34 +89,14 @@ impl Polled {
             irrelevant: 0,
             quarantined: 0,
             inventory: 0,
+            unchanged: 0,
             proofs: 0,
+            moved: false,
             reached: None,
             notes: Vec::new(),
             error: None,
             covers: BTreeSet::new(),
-            counts: source.counts(),
-        }
-    }
-
-    /// One that could not be set up.
-    pub(super) fn broken(error: &SourceError) -> Self {
-        Self {
-            provider: None,
-            ending: Ending::Failed,
-            batches: 0,
-            records: 0,
-            began: None,
-            events: 0,
-            duplicates: 0,
-            irrelevant: 0,
-            quarantined: 0,
-            inventory: 0,
-            proofs: 0,
-            reached: None,
-            notes: Vec::new(),
-            error: Some(told(error)),
-            covers: BTreeSet::new(),
-            counts: Arc::default(),
+            counts,
         }
     }
 
@@ -115,13 +111,33 @@ impl Polled {
         Some(stretch.as_secs_f64() / 86_400.0)
     }
 
+    /// Counts what a page brought.
+    pub(super) fn add(&mut self, appended: Appended) {
+        self.events += appended.events;
+        self.duplicates += appended.duplicates;
+    }
+
     /// Notes where a batch ended in time, and where the first one began.
     pub(super) fn reach(&mut self, began: Option<Timestamp>, reached: Option<Timestamp>) {
         self.began = self.began.or(began).or(reached);
         self.reached = self.reached.max(reached);
     }
 
-    pub(super) fn end(&mut self, error: Option<&SourceError>) {
+    /// Whether inventory was read.
+    pub fn is_inventory(&self) -> bool {
+        self.inventory + self.unchanged > 0
+    }
+
+    /// Whether nothing at all came of it, notes aside: not even that a stretch is empty.
+    pub fn read_nothing(&self) -> bool {
+        !self.moved
+    }
+
+    /// Notes how it ended. A window that was read without anything in it was read to its end.
+    pub(super) fn end(&mut self, error: Option<&SourceError>, window: Option<Window>) {
+        if error.is_none() {
+            self.reached = self.reached.or(window.map(|window| window.until));
+        }
         self.ending = if error.is_some() { Ending::Failed } else { Ending::Done };
         self.error = error.map(told);
     }

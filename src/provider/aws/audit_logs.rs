@@ -116,6 +116,10 @@ impl Source for AuditLogs {
         self.api.counts()
     }
 
+    fn sum_up(&self, history: &History) -> Vec<Value> {
+        Stands::of(history).cursors()
+    }
+
     fn start(&mut self, history: &History, window: Window) {
         self.stands = Stands::of(history);
         self.window = Some(window);

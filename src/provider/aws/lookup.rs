@@ -147,6 +147,10 @@ impl Source for Lookup {
         self.api.counts()
     }
 
+    fn sum_up(&self, history: &History) -> Vec<Value> {
+        plan::sum_up(history)
+    }
+
     fn start(&mut self, history: &History, window: Window) {
         self.now = window.now;
         self.slice = None;

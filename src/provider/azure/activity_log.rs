@@ -16,6 +16,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::super::Context;
 use super::super::http::{Client, Counts};
@@ -121,6 +122,10 @@ impl Source for ActivitySource {
 
     fn counts(&self) -> Arc<Counts> {
         Arc::clone(self.client.counts())
+    }
+
+    fn sum_up(&self, history: &History) -> Vec<Value> {
+        super::slices::sum_up(history)
     }
 
     fn start(&mut self, history: &History, window: Window) {

@@ -35,6 +35,20 @@ fn stretch(cursor: &Value) -> Option<Period> {
     (from < to).then_some(Period { from, to })
 }
 
+/// Fewer cursors that tell the same stretches: those that touch become one.
+pub(super) fn sum_up(history: &History) -> Vec<Value> {
+    let mut stretches: Vec<Period> = history.cursors.iter().filter_map(stretch).collect();
+    stretches.sort_unstable();
+    let mut joined: Vec<Period> = Vec::new();
+    for stretch in stretches {
+        match joined.last_mut().filter(|last| stretch.from <= last.to) {
+            Some(last) => last.to = last.to.max(stretch.to),
+            None => joined.push(stretch),
+        }
+    }
+    joined.into_iter().map(cursor).collect()
+}
+
 /// A cursor that tells of a completed stretch.
 pub(super) fn cursor(period: Period) -> Value {
     json!({"from": period.from.to_string(), "to": period.to.to_string()})
@@ -84,6 +98,25 @@ mod tests {
         for (stretches, floor, expected) in cases {
             let found = resume(&history(stretches), at(*floor));
             assert_eq!(found, expected.map(at), "{stretches:?} {floor}");
+        }
+    }
+
+    #[test]
+    fn a_summary_of_many_stretches_has_one_for_each_unbroken_one_and_tells_the_same() {
+        let many: Vec<(i64, i64)> = (0..1_000).map(|n| (n / 2, n / 2 + 1 + n % 3)).collect();
+        for stretches in [&many[..], &[(1, 2), (2, 3), (7, 8)], &[(7, 8), (1, 2)], &[]] {
+            let whole = history(stretches);
+            let summed = History { cursors: sum_up(&whole) };
+            assert!(summed.cursors.len() <= 2, "{summed:?}");
+            // What came last may stand behind the summary once more.
+            let tail = whole.cursors.iter().rev().take(3).rev().cloned();
+            let again = History { cursors: summed.cursors.iter().cloned().chain(tail).collect() };
+            for floor in [0, 1, 5, 100] {
+                let expected = (resume(&whole, at(floor)), reached(&whole));
+                for history in [&summed, &again] {
+                    assert_eq!((resume(history, at(floor)), reached(history)), expected);
+                }
+            }
         }
     }
 

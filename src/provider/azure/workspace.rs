@@ -23,18 +23,18 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::super::Context;
 use super::super::http::{Client, Counts};
 use super::super::source::{Batch, History, Item, Note, Source, SourceError, Tools, Window};
-use super::super::{Context, Json as _};
 use super::api::{self, ARM, Api, Ask, AzureEndpoints, LOG_ANALYTICS, is_general, note};
 use super::auth::AzureAccess;
 use super::resource::Resource;
 use super::slices::{after, before, cut, resume};
 use crate::event::Provider;
 use crate::finding::{Coverage, Period};
-use look::{Look, TableState, Workspace};
+use look::{Look, TableState, Workspace, read_at, summary};
 use query::{CLOUD_HSM, KEY_VAULT, Question, Rows, Table};
 
 /// How long after an operation its row may still appear; ten minutes are usual.
@@ -220,6 +220,10 @@ impl Source for WorkspaceSource {
 
     fn counts(&self) -> Arc<Counts> {
         Arc::clone(self.client.counts())
+    }
+
+    fn sum_up(&self, history: &History) -> Vec<Value> {
+        summary(history)
     }
 
     fn start(&mut self, history: &History, window: Window) {
@@ -476,10 +480,9 @@ impl WorkspaceSource {
 
 /// Rows before `at` that came since the last run.
 fn late(history: &History, at: Timestamp, floor: Timestamp) -> VecDeque<(Period, Timestamp)> {
-    let read_at = history.cursors.iter().filter_map(|cursor| cursor.time(&["read_at"])).max();
     let from = before(at, LATEST).max(floor);
     let period = (from < at).then_some(Period { from, to: at });
-    let late = period.zip(read_at).map(|(period, at)| (period, before(at, INGESTING)));
+    let late = period.zip(read_at(history)).map(|(period, at)| (period, before(at, INGESTING)));
     late.into_iter().collect()
 }
 

@@ -8,7 +8,8 @@
 //!   before it is the primary one: `key.rotate` is written only where the entry shows a version
 //!   made primary, `key.rotation.request` where a version was merely made.
 //! * Entries of a long-running operation come in pairs; only the last one has an outcome.
-//! * An entry that Logging has split into parts cannot be judged by a part: it is quarantined.
+//! * An entry that Logging has split into parts cannot be judged by a part, which is quarantined. Where
+//!   all parts are there, the record is the list of them, and the id that of the first.
 
 mod actor;
 mod change;
@@ -17,6 +18,7 @@ mod methods;
 mod outcome;
 pub(super) mod policy;
 pub(super) mod quorum;
+mod split;
 mod subject;
 
 pub use methods::{SERVICES, Service, action_of};
@@ -67,7 +69,8 @@ pub fn looks_like(value: &Value) -> bool {
 /// When it is not a `LogEntry`; when its payload does not tell which service and method it is
 /// about; when a relevant one has no readable time or owner, or is part of a split entry.
 pub fn map(raw: &str, context: &Context) -> Result<Mapped, Reject> {
-    let envelope = object(raw)?;
+    let is_list = raw.trim_start().starts_with('[');
+    let envelope = if is_list { split::whole(raw)? } else { object(raw)? };
     if !looks_like(&envelope) {
         return Err(Reject::new(Reason::UnknownFormat, "neither `protoPayload` nor `logName`"));
     }

@@ -7,15 +7,17 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use serde::Deserialize;
 
 use super::super::Context;
 use super::super::bucket::{self, Bucket};
 use super::super::http::Endpoint;
 use super::super::objects::{Days, Found, Layout, ObjectSource, Place, Plan, Reach, Role};
-use super::super::source::{Note, Source, SourceError, Tools};
+use super::super::source::{Item, Note, Source, SourceError, Tools};
 use super::auth::{GcpAccess, GcpAuth};
-use crate::event::Provider;
+use super::parts::{Part, Parts};
+use crate::event::{Format, Provider};
 
 /// A bucket that a sink writes audit logs to.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -142,6 +144,29 @@ impl Layout for SinkLayout {
         name.strip_suffix(".json").is_some()
     }
 
+    fn put_together(&self, content: &Bytes, known: &Context) -> Option<(Bytes, Vec<Item>)> {
+        memchr::memmem::find(content, b"\"totalSplits\"")?;
+        let text = std::str::from_utf8(content).ok()?;
+        let (mut left, mut parts, mut records) = (String::new(), Parts::default(), Vec::new());
+        for line in text.split_inclusive('\n') {
+            match Part::of(line) {
+                Some(place) => records.extend(parts.add(place, line.trim().to_owned(), None)),
+                None => left += line,
+            }
+        }
+        // What is not whole stays in its place, and is told of as a part.
+        for part in parts.give_up() {
+            left += &format!("{}\n{part}\n", if left.is_empty() { "" } else { "\n" });
+        }
+        let record = |raw| Item::Record {
+            format: Format::GcpAudit,
+            raw,
+            transport: "file",
+            context: known.clone(),
+        };
+        Some((left.into(), records.into_iter().map(record).collect()))
+    }
+
     fn caveat(&self, bucket: &Bucket) -> Note {
         Note {
             message: format!(
@@ -176,5 +201,36 @@ mod tests {
         let second = run(&mut source, &mut history, now).await;
         assert_eq!(second.addresses(), [format!("gs://b/{log}/08:00:00_08:59:59_A0.json")]);
         assert!(run(&mut source, &mut history, now).await.batches.is_empty());
+    }
+
+    #[tokio::test]
+    async fn the_parts_of_a_split_entry_in_a_file_become_one_record_and_the_rest_stays() {
+        let shelf = Shelf::new();
+        let part = |uid: &str, index: u8| {
+            format!(r#"{{"split":{{"uid":"{uid}","index":{index},"totalSplits":2}}}}"#)
+        };
+        let lines = [
+            "{\"a\":1}".to_owned(),
+            part("u", 1),
+            part("v", 0),
+            "{\"b\":2}".to_owned(),
+            part("u", 0),
+        ];
+        let name = "cloudaudit.googleapis.com/activity/2020/01/20/09:00:00_09:59:59_S0.json";
+        shelf.put(name, lines.join("\n")).await;
+        let config = r#"{"name": "sink", "bucket": "b"}"#;
+        let layout = SinkLayout::new(&serde_json::from_str(config).unwrap());
+        let (mut source, mut history) = (shelf.source("gs://b", layout), History::default());
+        let found = run(&mut source, &mut history, (None, "2020-01-20T12:00:00Z")).await;
+        let (_, left) = found.objects()[0];
+        let left: Vec<&str> =
+            std::str::from_utf8(left).unwrap().lines().filter(|line| !line.is_empty()).collect();
+        assert_eq!(left, ["{\"a\":1}", "{\"b\":2}", &part("v", 0)]);
+        let records =
+            found.batches.iter().flat_map(|batch| &batch.items).filter_map(|item| match item {
+                Item::Record { raw, .. } => Some(raw.clone()),
+                _ => None,
+            });
+        assert_eq!(records.collect::<Vec<_>>(), [format!("[{},{}]", part("u", 0), part("u", 1))]);
     }
 }

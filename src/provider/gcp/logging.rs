@@ -31,6 +31,7 @@ use super::super::http::{Client, Counts, Endpoint};
 use super::super::source::{Batch, History, Item, Note, Source, SourceError, Tools, Window};
 use super::api::{Api, GcpEndpoints, Tokens, What};
 use super::auth::{GcpAccess, GcpAuth};
+use super::parts::{Part, Parts};
 use crate::event::{Format, Provider};
 use crate::finding::{Coverage, Period};
 
@@ -145,6 +146,7 @@ struct LogSource {
     changes: Changes,
     logged_until: Option<Timestamp>,
     reading: Option<Reading>,
+    parts: Parts,
     notes: Vec<Note>,
 }
 
@@ -172,6 +174,7 @@ impl LogSource {
             changes: Changes::default(),
             logged_until: None,
             reading: None,
+            parts: Parts::default(),
             notes: Vec::new(),
         }
     }
@@ -231,19 +234,35 @@ impl LogSource {
         }
     }
 
-    /// Takes a page in: what it says about order, lateness and changes of auditing.
-    fn take_in(&mut self, reading: &mut Reading, page: &Page) {
+    /// Takes a page in: what it says about order, lateness and changes of auditing. Parts of split
+    /// entries are taken out of it until all parts of an entry are there, or none can come any more.
+    fn take_in(&mut self, reading: &mut Reading, page: &mut Page) {
         reading.pages += 1;
         for entry in &page.entries {
             reading.reached = match (reading.reached, entry.time) {
                 (Some(reached), Some(time)) if time >= reached => Some(time),
                 _ => None,
             };
-            let unknown = reading.slice.read_from;
-            self.changes.found.extend(page::auditing_change(&entry.raw, unknown));
         }
-        if let Some(note) = page::late_note(page, LATENESS) {
-            self.notes.push(note);
+        self.notes.extend(page::late_note(page, LATENESS));
+        for entry in std::mem::take(&mut page.entries) {
+            match Part::of(&entry.raw) {
+                Some(place) => {
+                    let more = self.parts.add(place, entry.raw, entry.time);
+                    page.entries.extend(more.into_iter().map(page::Entry::from));
+                }
+                None => page.entries.push(entry),
+            }
+        }
+        if page.next.is_none() {
+            let rest = self.parts.give_up();
+            // What is missing of entries that are so young is read by the next run.
+            let rest = rest.into_iter().filter(|_| reading.slice.settled);
+            page.entries.extend(rest.map(page::Entry::from));
+        }
+        let unknown = reading.slice.read_from;
+        for entry in &page.entries {
+            self.changes.found.extend(page::auditing_change(&entry.raw, unknown));
         }
     }
 
@@ -322,6 +341,14 @@ impl Source for LogSource {
         Arc::clone(self.logging.client.counts())
     }
 
+    fn sum_up(&self, history: &History) -> Vec<Value> {
+        let sights = auditing::ends(&sights_of(history));
+        let mut cursors: Vec<Value> =
+            sights.into_iter().map(|sight| json!({ "sight": sight })).collect();
+        cursors.extend(history.newest().cloned());
+        cursors
+    }
+
     fn start(&mut self, history: &History, window: Window) {
         let plan = Plan::new(history, window);
         if let Some(asked) = plan.cut {
@@ -341,6 +368,7 @@ impl Source for LogSource {
         self.logged_until = plan.logged_until();
         self.plan = Some(plan);
         (self.reading, self.looked) = (None, false);
+        self.parts.give_up();
     }
 
     async fn next(&mut self) -> Result<Option<Batch>, SourceError> {
@@ -362,17 +390,17 @@ impl LogSource {
                     None => return Ok(self.last_words()),
                 },
             };
-            let page = match self.fetch(&reading).await {
+            let mut page = match self.fetch(&reading).await {
                 Ok(page) => page,
                 Err(error) => {
                     self.reading = Some(reading);
                     return Err(error);
                 }
             };
-            self.take_in(&mut reading, &page);
+            self.take_in(&mut reading, &mut page);
             let slice = reading.slice;
             if reading.tokens.turn(&self.what(), page.next.clone())? {
-                let cursor = plan.during(slice, reading.reached);
+                let cursor = plan.during(slice, self.parts.floor(reading.reached));
                 self.reading = Some(reading);
                 if page.entries.is_empty() {
                     continue;

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::civil::Date;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::super::bucket::Listed;
@@ -107,6 +107,16 @@ impl Past {
             past.keep(object, days);
         }
         past
+    }
+
+    /// What a history tells of more than the objects that were seen; none where there is no history.
+    pub(super) fn sum_up(history: &History) -> Vec<Value> {
+        let mut past = Self::default();
+        history.cursors.iter().for_each(|cursor| past.survey(cursor));
+        let listed = |(place, until): (&String, &Date)| json!({ "place": place, "until": until.to_string() });
+        let listed: Vec<Value> = past.newest.iter().map(listed).collect();
+        let summary = json!({ "listed": listed, "owed": past.owed });
+        history.cursors.first().map(|_| summary).into_iter().collect()
     }
 
     /// Whether the source never read anything.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::super::bucket::{Bucket, Failure, Listed};
 use super::super::http::Counts;
-use super::super::source::{Batch, History, Note, Source, SourceError, Window};
+use super::super::source::{Batch, History, Item, Note, Source, SourceError, Window};
 use super::day;
 use super::past::{Days, Past, Reach, Verdict};
 use super::read::{Reading, Task, read};
@@ -277,12 +277,24 @@ impl ObjectSource {
         if let Some(odd) = &reading.odd {
             self.tell(&task, odd);
         }
-        batch.items.extend(reading.items);
+        for item in reading.items {
+            self.hand_on(item, batch);
+        }
         cursor.objects.extend(reading.entry);
         if let Some(from) = reading.rest {
             task.from = from;
             self.waiting.push_back(task);
         }
+    }
+
+    fn hand_on(&self, item: Item, batch: &mut Batch) {
+        let Item::Object { address, content, context } = item else {
+            return batch.items.push(item);
+        };
+        let parted = self.plan.layout.put_together(&content, &context);
+        let (content, records) = parted.unwrap_or((content, Vec::new()));
+        batch.items.push(Item::Object { address, content, context });
+        batch.items.extend(records);
     }
 
     /// Tells of an object that was not read, and keeps it in mind.
@@ -316,13 +328,13 @@ impl ObjectSource {
                 cursor.listed.push(json!({ "place": place, "until": days.last().to_string() }));
             }
         }
-        self.sum_up();
+        self.tell_the_rest();
         let mut batch = Batch { cursor: cursor.into_value(), ..Batch::default() };
         self.dress(&mut batch);
         (batch.cursor.is_some() || !batch.notes.is_empty()).then_some(batch)
     }
 
-    fn sum_up(&mut self) {
+    fn tell_the_rest(&mut self) {
         let address = self.plan.bucket.address();
         let mut note = |message: String, hint: &str| {
             self.tally.notes.push(Note { message, hint: Some(hint.to_owned()) });
@@ -400,6 +412,10 @@ impl Source for ObjectSource {
 
     fn counts(&self) -> Arc<Counts> {
         Arc::clone(&self.plan.counts)
+    }
+
+    fn sum_up(&self, history: &History) -> Vec<Value> {
+        Past::sum_up(history)
     }
 
     fn start(&mut self, history: &History, window: Window) {

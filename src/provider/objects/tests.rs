@@ -1,6 +1,6 @@
 use super::kit::{Run, Shelf, run, run_some};
 use super::*;
-use crate::provider::source::{History, SourceError};
+use crate::provider::source::{History, Source as _, SourceError};
 
 /// One place, `logs`.
 struct One(Role, Days);
@@ -132,6 +132,13 @@ async fn an_object_that_cannot_be_read_is_owed_however_long_it_takes() {
 
 #[tokio::test]
 async fn what_is_owed_and_how_far_reading_came_outlive_the_objects_in_the_history() {
+    for summed_up in [false, true] {
+        outlived(summed_up).await;
+    }
+}
+
+/// Reads on after the objects left the history, which is summed up or not.
+async fn outlived(summed_up: bool) {
     let shelf = Shelf::new();
     shelf.put(&key(2, "bad"), "1").await;
     shelf.put(&key(2, "good"), "2").await;
@@ -139,6 +146,10 @@ async fn what_is_owed_and_how_far_reading_came_outlive_the_objects_in_the_histor
     let (mut source, mut history) =
         (shelf.source("s3://b", One(Role::Log, Days::Plain)), History::default());
     run(&mut source, &mut history, NOW).await;
+    if summed_up {
+        history.cursors = source.sum_up(&history);
+        assert_eq!(history.cursors.len(), 1, "{history:?}");
+    }
     for cursor in &mut history.cursors {
         if cursor.get("objects").is_some() {
             *cursor = serde_json::Value::Null;

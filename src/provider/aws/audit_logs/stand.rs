@@ -81,6 +81,11 @@ impl Stands {
         Self(stands)
     }
 
+    /// A cursor for each stream, which together tell the same.
+    pub(super) fn cursors(&self) -> Vec<Value> {
+        self.0.iter().map(|(place, stand)| stand.cursor(place)).collect()
+    }
+
     pub(super) fn stand(&self, place: &Place) -> Stand {
         self.0.get(place).cloned().unwrap_or_default()
     }

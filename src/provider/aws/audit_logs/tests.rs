@@ -279,3 +279,20 @@ async fn what_is_no_cluster_is_refused() {
     let odd = json!({"name": "hsm", "regions": [], "cluster": []});
     assert!(serde_json::from_value::<AuditLogsConfig>(odd).is_err());
 }
+
+#[tokio::test]
+async fn a_summary_has_one_cursor_for_each_stream_and_tells_where_each_stands() {
+    let mut known: Known = (0..25).map(|n| (HSM, NOW - HOUR + n, block(n))).collect();
+    let mut all =
+        history(&read(&serving(known.clone(), 10), &History::default(), window(NOW)).await);
+    known.push((HSM, NOW + HOUR, block(25)));
+    let more = read(&serving(known, 10), &all, window(NOW + 2 * HOUR)).await;
+    all.cursors.extend(history(&more).cursors);
+    let summary = Stands::of(&all).cursors();
+    assert_eq!(summary.len(), 1, "{summary:?}");
+    assert_eq!(summary[0]["newest"], NOW + HOUR);
+    // What came last may stand behind the summary once more.
+    let tail = all.cursors.iter().skip(1).cloned();
+    let again = History { cursors: summary.iter().cloned().chain(tail).collect() };
+    assert_eq!(Stands::of(&again).cursors(), summary);
+}

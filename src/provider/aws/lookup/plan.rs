@@ -65,8 +65,7 @@ impl Part {
 
     /// The cursor of a stretch that was read.
     pub(super) fn cursor(&self, period: Period) -> Value {
-        let (from, to) = (period.from.to_string(), period.to.to_string());
-        json!({"log": self.topic.word, "from": from, "to": to})
+        told(self.topic.word, period)
     }
 
     /// Goes on after a slice that had so many pages.
@@ -114,6 +113,34 @@ fn stretch(cursor: &Value, word: &str) -> Option<Period> {
     (cursor.text(&["log"]) == Some(word) && from < to).then_some(Period { from, to })
 }
 
+/// Fewer cursors that tell the same stretches: those of a topic that touch become one.
+pub(super) fn sum_up(history: &History) -> Vec<Value> {
+    let mut words: Vec<&str> =
+        history.cursors.iter().filter_map(|cursor| cursor.text(&["log"])).collect();
+    words.sort_unstable();
+    words.dedup();
+    let mut cursors = Vec::new();
+    for word in words {
+        let mut read: Vec<Period> =
+            history.cursors.iter().filter_map(|cursor| stretch(cursor, word)).collect();
+        read.sort_unstable();
+        let mut joined: Vec<Period> = Vec::new();
+        for stretch in read {
+            match joined.last_mut().filter(|last| stretch.from <= last.to) {
+                Some(last) => last.to = last.to.max(stretch.to),
+                None => joined.push(stretch),
+            }
+        }
+        cursors.extend(joined.into_iter().map(|period| told(word, period)));
+    }
+    cursors
+}
+
+/// The cursor of a stretch of a topic.
+fn told(word: &str, period: Period) -> Value {
+    json!({"log": word, "from": period.from.to_string(), "to": period.to.to_string()})
+}
+
 /// `time` less `by`, or the first time there is.
 pub(super) fn before(time: Timestamp, by: SignedDuration) -> Timestamp {
     time.checked_sub(by).unwrap_or(Timestamp::MIN)
@@ -158,6 +185,24 @@ mod tests {
         // A hole out of reach.
         assert_eq!(part(&[(1, 2), (50, 60)], None).at, at(10));
         assert_eq!(part(&[(1, 2), (9, 60)], None).at, hour(60));
+    }
+
+    #[test]
+    fn a_summary_tells_the_same_stretches_of_each_topic() {
+        for stretches in
+            [&[(20, 21), (21, 30)][..], &[(20, 21), (50, 60)], &[(50, 60), (20, 30), (25, 35)]]
+        {
+            let cursors = stretches
+                .iter()
+                .map(|(from, to)| told("aws.kms", Period { from: at(*from), to: at(*to) }));
+            let mut history = History { cursors: cursors.collect() };
+            history.cursors.push(told("other", Period { from: at(1), to: at(99) }));
+            let summary = History { cursors: sum_up(&history) };
+            assert!(summary.cursors.len() <= 3, "{summary:?}");
+            let window = Window { since: None, until: at(100), now: at(100) };
+            let part = |history| Part::new(topic(), history, window, at(10)).at;
+            assert_eq!(part(&summary), part(&history), "{stretches:?}");
+        }
     }
 
     #[test]

@@ -279,3 +279,19 @@ pub(super) enum TableState {
     /// Its rows are kept for so many days.
     Kept(i64),
 }
+
+/// The stretches that were read, then what the newest cursors tell.
+pub(super) fn summary(history: &History) -> Vec<Value> {
+    let mut newest = json!({"logging": Look::last(history).cursor()});
+    if let (Some(read_at), Some(members)) = (read_at(history), newest.as_object_mut()) {
+        members.insert("read_at".to_owned(), read_at.to_string().into());
+    }
+    let mut cursors = super::super::slices::sum_up(history);
+    cursors.push(newest);
+    cursors
+}
+
+/// Until when rows that came late were asked for.
+pub(super) fn read_at(history: &History) -> Option<Timestamp> {
+    history.cursors.iter().filter_map(|cursor| cursor.time(&["read_at"])).max()
+}

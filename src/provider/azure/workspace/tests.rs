@@ -343,3 +343,22 @@ fn only_workspaces_ids_are_taken() {
         assert!(workspace_id(odd).is_err(), "{odd}");
     }
 }
+
+#[tokio::test]
+async fn a_summary_tells_the_next_run_what_the_cursors_do() {
+    let server = Server::start(|seen, _| quiet(seen, &[("a", true)]));
+    let mut all = History::default();
+    for day in ["06", "07", "08"] {
+        let (batches, error) = run(&server, &all, None, &format!("2026-05-{day}T12:00:00Z")).await;
+        assert!(error.is_none(), "{error:?}");
+        all.cursors.extend(history(&[&batches]).cursors);
+    }
+    let summed = History { cursors: summary(&all) };
+    assert_eq!(summed.cursors.len(), 2, "{summed:?}");
+    let (now, floor) = (at("2026-05-08T11:00:00Z"), at("2026-04-08T00:00:00Z"));
+    assert_eq!(late(&summed, now, floor), late(&all, now, floor));
+    assert!(!late(&all, now, floor).is_empty());
+    assert_eq!(Look::last(&summed).cursor(), Look::last(&all).cursor());
+    assert!(Look::last(&all).since("azure.keyvault.audit").is_some());
+    assert_eq!(resume(&summed, floor), resume(&all, floor));
+}

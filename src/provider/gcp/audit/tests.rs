@@ -192,6 +192,41 @@ fn a_part_of_a_split_entry_is_refused_by_name_if_it_may_matter() {
 }
 
 #[test]
+fn a_response_whose_status_is_no_object_is_an_event_all_the_same() {
+    for status in [json!("DONE"), json!(7), json!({"code": 7}), json!([]), json!(null)] {
+        let mut record = entry("Encrypt", KEY, json!({}));
+        record["protoPayload"]["response"] = json!({"status": status});
+        assert_eq!(mapped(&record).action, Action::KeyUseEncrypt, "{record}");
+        record["protoPayload"]["response"] = status;
+        assert_eq!(mapped(&record).action, Action::KeyUseEncrypt, "{record}");
+    }
+}
+
+#[test]
+fn a_split_entry_is_one_event_once_all_of_its_parts_are_there() {
+    let mut record = entry("UpdateCryptoKeyVersion", KEY, json!({"updateMask": "state"}));
+    let mut first = record.clone();
+    first["protoPayload"]["request"] =
+        json!({"updateMask": "sta", "cryptoKeyVersion": {"name": "v"}});
+    let mut second = record.clone();
+    second["protoPayload"]["request"] =
+        json!({"updateMask": "te", "cryptoKeyVersion": {"state": "DISABLED"}});
+    for (index, part) in [&mut first, &mut second].into_iter().enumerate() {
+        part["split"] = json!({"uid": "u", "index": index, "totalSplits": 2});
+        part["insertId"] = json!(format!("i-{index}"));
+    }
+    record["protoPayload"]["request"]["cryptoKeyVersion"] =
+        json!({"name": "v", "state": "DISABLED"});
+    record["insertId"] = json!("i-0");
+    let whole = mapped(&json!([first, second]));
+    assert_eq!(whole, mapped(&record));
+    assert_eq!(whole.action, Action::KeyDisable);
+    assert!(whole.native_id.unwrap().ends_with("|i-0"));
+    assert_eq!(reason(&json!([second, first])), Reason::BadType);
+    assert_eq!(reason(&json!([])), Reason::BadType);
+}
+
+#[test]
 fn methods_are_known_by_their_last_word_and_keep_their_name() {
     for (method, action) in [
         ("CreateCryptoKey", Action::KeyCreate),

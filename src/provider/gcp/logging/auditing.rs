@@ -295,6 +295,16 @@ pub(super) fn proven(sights: &[Sight], changes: &Changes) -> Vec<Period> {
     stretches
 }
 
+/// The first and the last of each run of sights that saw the same: they prove what all of them do.
+pub(super) fn ends(sights: &[Sight]) -> Vec<Sight> {
+    let alike = |before: &Sight, after: &Sight| Sight { at: before.at, ..after.clone() } == *before;
+    sights
+        .chunk_by(alike)
+        .flat_map(|run| run.first().into_iter().chain(run.last().filter(|_| run.len() > 1)))
+        .cloned()
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -323,6 +333,36 @@ mod tests {
             read_from: time(hour),
             logged_until: None,
         }
+    }
+
+    #[test]
+    fn a_summary_of_sights_proves_what_all_of_them_do() {
+        let policies = ["a", "a", "a", "b", "b", "a", "a", "a", "a"];
+        let mut sights: Vec<Sight> =
+            (0..).zip(policies).map(|(hour, policy)| sight(hour, true, policy)).collect();
+        sights.extend((20..30).map(|hour| sight(hour, hour > 23, "a")));
+        let kept = ends(&sights);
+        assert_eq!(kept.len(), 10, "{kept:?}");
+        let covered = |sights: &[Sight]| {
+            let mut minutes = BTreeSet::new();
+            for Period { from, to } in proven(sights, &read_from(-9, &[time(4)])) {
+                let mut at = from;
+                while at < to {
+                    minutes.insert(at);
+                    at += SignedDuration::from_mins(5);
+                }
+            }
+            minutes
+        };
+        assert_eq!(covered(&kept), covered(&sights));
+        assert!(covered(&kept).len() > 20);
+        // The last ones may stand behind the summary once more.
+        let mut again = kept.clone();
+        again.extend(sights.iter().rev().take(4).cloned());
+        again.sort_by_key(|sight| sight.at);
+        again.dedup();
+        assert_eq!(covered(&again), covered(&sights));
+        assert_eq!(ends(&[]), []);
     }
 
     #[test]

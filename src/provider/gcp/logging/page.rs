@@ -30,6 +30,12 @@ pub(super) struct Entry {
     received: Option<Timestamp>,
 }
 
+impl From<String> for Entry {
+    fn from(raw: String) -> Self {
+        Self { raw, time: None, received: None }
+    }
+}
+
 #[derive(Deserialize)]
 struct Answer<'a> {
     #[serde(borrow, default)]

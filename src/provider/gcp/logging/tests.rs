@@ -395,3 +395,48 @@ async fn a_configuration_that_names_nothing_or_a_number_is_refused() {
     let number = GcpLogging { projects: vec!["123".to_owned()], ..GcpLogging::default() };
     assert!(sources(&number, &tools()).await.is_err());
 }
+
+/// Part `index` of an entry that was split into three.
+fn part(at: &str, index: u64) -> Value {
+    let mut part = entry(at, &format!("big-{index}"));
+    part["split"] = json!({"uid": "u-1", "index": index, "totalSplits": 3});
+    part
+}
+
+#[tokio::test]
+async fn the_parts_of_a_split_entry_are_one_record_also_across_pages_and_a_kill() {
+    let at = "2026-11-26T10:00:00Z";
+    let parts = [0, 1, 2].map(|index| part(at, index));
+    let mut entries = vec![entry("2026-11-26T09:00:00Z", "a")];
+    entries.extend(parts.clone());
+    entries.push(entry("2026-11-26T11:00:00Z", "b"));
+    let expected = Value::from(&parts[..]).to_string();
+    let double = server(entries, good());
+    let since = window(Some("2026-11-26T00:00:00Z"), NOW);
+    let whole = collect(&double, &History::default(), since, usize::MAX).await;
+    assert_eq!(whole.items.len(), 3, "{:?}", whole.items);
+    assert_eq!(whole.items[1], expected);
+    // Killed after each of its batches, no part is missed by the run after it.
+    for batches in 1..4 {
+        let killed = collect(&double, &History::default(), since, batches).await;
+        let after = collect(&double, &killed.history, window(None, NOW), usize::MAX).await;
+        let all: BTreeSet<String> = killed.items.into_iter().chain(after.items).collect();
+        assert_eq!(all, whole.items.iter().cloned().collect(), "{batches}");
+    }
+}
+
+#[tokio::test]
+async fn parts_that_lack_one_are_handed_on_one_by_one_unless_they_are_young() {
+    let old = [0, 2].map(|index| part("2026-11-26T10:00:00Z", index));
+    let since = window(Some("2026-11-26T00:00:00Z"), NOW);
+    let run = collect(&server(old.to_vec(), good()), &History::default(), since, usize::MAX).await;
+    assert_eq!(run.items, old.map(|part| part.to_string()));
+    let young = "2026-11-27T11:50:00Z";
+    let some = [0, 2].map(|index| part(young, index)).to_vec();
+    let run = collect(&server(some, good()), &History::default(), since, usize::MAX).await;
+    assert!(run.items.is_empty(), "{:?}", run.items);
+    let all = [0, 1, 2].map(|index| part(young, index));
+    let later = window(None, "2026-11-27T12:30:00Z");
+    let next = collect(&server(all.to_vec(), good()), &run.history, later, usize::MAX).await;
+    assert_eq!(next.items, [Value::from(&all[..]).to_string()]);
+}
