@@ -20,7 +20,7 @@ use super::StoreError;
 use super::events::{self, EventBatch, EventRow};
 use super::receipt::variant_row;
 use super::recent::{Part, Recent};
-use crate::event::batch::JournalRow;
+use crate::event::batch::{JournalRow, RowKind};
 use crate::event::{canonical_json, variant_id};
 
 /// What is to be done with a row.
