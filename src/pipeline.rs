@@ -10,3 +10,4 @@ pub mod import;
 #[cfg(feature = "collect")]
 pub mod prove;
 pub mod report;
+pub mod worker;

@@ -45,6 +45,11 @@ pub(super) fn folder() -> PathBuf {
     std::env::current_dir().unwrap_or_default()
 }
 
+/// This program's own file.
+pub(super) fn program() -> Option<PathBuf> {
+    std::env::current_exe().ok()
+}
+
 /// The command line as typed, for reports.
 pub(super) fn command_line() -> String {
     let quote = |arg: String| {

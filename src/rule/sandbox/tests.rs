@@ -160,6 +160,10 @@ async fn a_query_without_end_is_stopped() {
          range(1, 100000) c",
         "SELECT count(*) FROM range(1, 100000) a JOIN range(1, 100000) b ON a.value < b.value \
          JOIN range(1, 100000) c ON b.value > c.value",
+        "SELECT count(*) FROM range(1, 9000) a, range(1, 9000) b, range(1, 9000) c, \
+         range(1, 9000) d WHERE a.value < b.value OR c.value > d.value",
+        "SELECT count(*) FROM range(1, 900000) a JOIN range(1, 900000) b \
+         ON a.value % 2 = b.value % 2 WHERE a.value * b.value < 0",
         "SELECT sum(value) FROM range(1, 9000000000000000000)",
         "SELECT value FROM range(1, 9000000000000000000) ORDER BY value DESC LIMIT 1",
         "SELECT DISTINCT value FROM range(1, 9000000000000000000)",
