@@ -21,6 +21,7 @@ mod pin;
 mod polls;
 mod read;
 mod receipt;
+mod scan;
 mod status;
 mod table;
 
