@@ -12,3 +12,4 @@ pub mod prove;
 pub mod report;
 #[cfg(feature = "verify")]
 pub mod verify;
+pub mod worker;

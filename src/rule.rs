@@ -26,6 +26,7 @@ mod sequence;
 mod session;
 mod set;
 mod waiver;
+mod worker;
 
 pub use assess::{Answer, Question, assess};
 pub use cut::Tables;
@@ -40,3 +41,4 @@ pub use sandbox::Limits;
 pub use session::{Frame, Session};
 pub use set::{Rule, RuleSet, View};
 pub use waiver::{Waiver, read_waivers};
+pub use worker::{Hire, serve};

@@ -23,6 +23,7 @@ mod polls;
 mod read;
 mod receipt;
 mod recent;
+mod scan;
 mod settle;
 mod status;
 mod table;

@@ -106,6 +106,9 @@ pub(super) enum Command {
     },
     /// Print the manual page
     Man,
+    /// Judge rules of the user's own for another process, which tells what and reads the answers
+    #[command(hide = true, name = crate::pipeline::worker::COMMAND)]
+    Judge,
     /// Write the generated pages of the documentation
     #[command(hide = true)]
     Docs {

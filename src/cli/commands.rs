@@ -17,17 +17,19 @@ mod store;
 #[cfg(feature = "verify")]
 mod verify;
 
+use std::io::{BufReader, stdin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Exit;
 use super::args::{Cli, Command, Judging};
-use super::console::Console;
+use super::console::{Console, Output};
 use super::env;
 use super::failure::Failure;
 use crate::pipeline::check::Check;
 #[cfg(feature = "collect")]
 use crate::pipeline::prove::{self, Proven};
+use crate::pipeline::worker;
 use crate::rule::Limits;
 use crate::settings::{Given, Settings};
 use crate::store::{Location, Store};
@@ -51,6 +53,10 @@ pub(super) async fn run(cli: &Cli, console: &Console) -> Result<Exit, Failure> {
         Command::Config(_) => config::show(&settings(cli)?),
         Command::Completions { shell } => shell::completions(*shell),
         Command::Man => shell::man(),
+        Command::Judge => {
+            worker::work(BufReader::new(stdin()), Output::open(None)?).await?;
+            Ok(Exit::Clean)
+        }
         Command::Docs { folder } => docs::run(folder),
     }
 }
@@ -135,5 +141,6 @@ fn job(judging: &Judging, settings: &Settings) -> Check {
         scope: settings.scope.clone(),
         limits,
         command: env::command_line(),
+        worker: env::program(),
     }
 }

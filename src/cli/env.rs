@@ -27,12 +27,6 @@ pub(super) fn all() -> impl Iterator<Item = (String, String)> {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
-/// This program.
-#[cfg(feature = "verify")]
-pub(super) fn program() -> std::io::Result<PathBuf> {
-    std::env::current_exe()
-}
-
 /// The name of this machine.
 #[cfg(feature = "verify")]
 pub(super) fn host() -> String {
@@ -74,6 +68,11 @@ pub(super) fn no_color() -> bool {
 /// The folder that the program was started in.
 pub(super) fn folder() -> PathBuf {
     std::env::current_dir().unwrap_or_default()
+}
+
+/// This program's own file.
+pub(super) fn program() -> Option<PathBuf> {
+    std::env::current_exe().ok()
 }
 
 /// The command line as typed, for reports.

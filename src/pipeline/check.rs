@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::worker;
 use crate::event::sha256_hex;
 use crate::finding::{Assessment, Period, RunInfo};
 use crate::rule::{
@@ -41,6 +42,9 @@ pub struct Check {
     pub limits: Limits,
     /// The command line that makes the run again.
     pub command: String,
+    /// This program, for judging rules of the user's own in a process apart; in this process
+    /// without it.
+    pub worker: Option<PathBuf>,
 }
 
 /// Which subjects are judged; an empty list means all.
@@ -133,15 +137,15 @@ pub fn validate(job: &Check, now: Timestamp) -> Result<(), CheckError> {
 }
 
 /// What is asked, read.
-struct Asked {
-    set: RuleSet,
-    question: Question,
+pub(super) struct Asked {
+    pub(super) set: RuleSet,
+    pub(super) question: Question,
     /// SHA-256 by file that the run depends on.
-    inputs: BTreeMap<String, String>,
+    pub(super) inputs: BTreeMap<String, String>,
 }
 
 impl Asked {
-    fn read(job: &Check, now: Timestamp) -> Result<Self, CheckError> {
+    pub(super) fn read(job: &Check, now: Timestamp) -> Result<Self, CheckError> {
         let (as_of, period) = times(job.as_of, job.period, now);
         let set = RuleSet::load(job.rules_folder.as_deref())?;
         let mut inputs = BTreeMap::new();
@@ -157,6 +161,7 @@ impl Asked {
             people,
             approvals,
             limits: job.limits,
+            hire: None,
         };
         Ok(Self { set, question, inputs })
     }
@@ -168,7 +173,9 @@ impl Asked {
 /// When the store cannot be read, or something is wrong with what was asked. A rule that fails is
 /// no error: it is a result.
 pub async fn check(store: &Store, job: &Check, now: Timestamp) -> Result<Checked, CheckError> {
-    let Asked { set, question, inputs } = Asked::read(job, now)?;
+    let mut asked = Asked::read(job, now)?;
+    asked.question.hire = worker::hire(store, job, &asked);
+    let Asked { set, question, inputs } = asked;
     let (as_of, period) = (question.as_of, question.period);
     let answer = assess(&set, tables(store, (as_of, period)).await?, question).await?;
     let mut checked = checked(store, job, answer, (as_of, period, inputs));
@@ -181,20 +188,22 @@ pub async fn check(store: &Store, job: &Check, now: Timestamp) -> Result<Checked
 /// # Errors
 /// When the store or the rules cannot be read.
 pub async fn session(store: &Store, job: &Check, now: Timestamp) -> Result<Session, CheckError> {
-    let (as_of, period) = times(job.as_of, job.period, now);
-    let set = RuleSet::load(job.rules_folder.as_deref())?;
-    let mut tables = tables(store, (as_of, period)).await?;
-    let mut inputs = BTreeMap::new();
-    let people = declared(job.people.as_ref(), &mut inputs, read_people)?;
-    let approvals = declared(job.approvals.as_ref(), &mut inputs, read_approvals)?;
-    for (name, batch) in [("people", people), ("approvals", approvals)] {
+    let asked = Asked::read(job, now)?;
+    Ok(opened(store, asked).await?.1)
+}
+
+/// Opens the session in which what is asked is judged.
+pub(super) async fn opened(store: &Store, asked: Asked) -> Result<(RuleSet, Session), CheckError> {
+    let Asked { set, question, .. } = asked;
+    let mut tables = tables(store, (question.as_of, question.period)).await?;
+    for (name, batch) in [("people", question.people), ("approvals", question.approvals)] {
         if let Some(batch) = batch {
             tables.insert_batch(name, batch).map_err(|e| RuleError::Query(e.to_string()))?;
         }
     }
-    let overrides = overrides(&job.params)?;
-    let frame = Frame { as_of, period, overrides, limits: job.limits };
-    Ok(Session::open(&set, &tables, frame)?)
+    let Question { as_of, period, overrides, limits, .. } = question;
+    let session = Session::open(&set, &tables, Frame { as_of, period, overrides, limits })?;
+    Ok((set, session))
 }
 
 /// The store's tables, and what is computed from them before any rule: the calls of `verify` beside

@@ -35,6 +35,7 @@ use super::sequence;
 use super::session::{Frame, Session};
 use super::set::{Rule, RuleSet};
 use super::waiver::{Waiver, apply};
+use super::worker::{Hire, Workers};
 
 /// What is asked.
 #[derive(Debug, Clone)]
@@ -55,6 +56,8 @@ pub struct Question {
     pub approvals: Option<RecordBatch>,
     /// What one query may use.
     pub limits: Limits,
+    /// The process apart for rules of a user's own; in this process without it.
+    pub hire: Option<Hire>,
 }
 
 impl Question {
@@ -69,6 +72,7 @@ impl Question {
             people: None,
             approvals: None,
             limits: Limits::default(),
+            hire: None,
         }
     }
 }
@@ -109,8 +113,9 @@ pub async fn assess(
     let mut coverage = read_coverage(&views).await?;
     coverage.extend(sequence::coverage(&views).await);
     coverage.sort();
-    let mut judge =
-        Judge { session: &views, index: CoverageIndex::new(&coverage), population: None };
+    let workers = question.hire.map(|hire| Workers::new(hire, views.frame().limits));
+    let index = CoverageIndex::new(&coverage);
+    let mut judge = Judge { set, session: &views, index, population: None, workers };
     let (mut results, mut rules) = (Vec::new(), Vec::new());
     for rule in selected {
         rules.push(set.info(rule, &views.frame().overrides)?);
@@ -172,10 +177,12 @@ async fn providers(session: &Session, table: &str) -> Result<BTreeSet<String>, Q
 
 /// Runs rules over one session.
 struct Judge<'a> {
+    set: &'a RuleSet,
     session: &'a Session,
     index: CoverageIndex,
     /// Read when a rule first gives no row.
     population: Option<Population>,
+    workers: Option<Workers>,
 }
 
 /// A result's parts that do not come from its rule's header.
@@ -199,7 +206,11 @@ impl Judge<'_> {
             let outcome = Outcome { subject, status, reason, message, gaps: Vec::new() };
             Ok(vec![plain(rule, &params, outcome)])
         };
-        let batches = match session.query_with(&rule.sql, &params).await {
+        let answer = match &mut self.workers {
+            Some(workers) if self.set.is_own(rule) => workers.query(self.set, rule).await,
+            _ => session.query_with(&rule.sql, &params).await,
+        };
+        let batches = match answer {
             Ok(batches) => batches,
             Err(problem) => return error(problem.reason, problem.message, None),
         };

@@ -16,13 +16,14 @@ use std::time::Duration;
 
 use datafusion::arrow::array::{Array as _, ArrayRef, RecordBatch};
 use datafusion::common::TableReference;
-use datafusion::common::tree_node::{TreeNode as _, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNode as _, TreeNodeRecursion};
 use datafusion::error::DataFusionError;
 use datafusion::execution::TaskContext;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::GreedyMemoryPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
+use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SQLOptions, SessionContext};
 use datafusion::sql::parser::{DFParserBuilder, Statement};
@@ -82,22 +83,37 @@ pub(super) struct QueryError {
     pub(super) reason: &'static str,
     /// One sentence.
     pub(super) message: String,
+    /// The view that is to blame, where it is not the query itself.
+    pub(super) view: Option<String>,
 }
 
 impl QueryError {
+    fn new(reason: &'static str, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into(), view: None }
+    }
+
     /// The query asks for what is not allowed.
     pub(super) fn refused(message: impl Into<String>) -> Self {
-        Self { reason: "query_refused", message: message.into() }
+        Self::new("query_refused", message)
     }
 
     /// The query is wrong, or failed.
     pub(super) fn failed(message: impl Into<String>) -> Self {
-        Self { reason: "query_failed", message: message.into() }
+        Self::new("query_failed", message)
     }
 
     /// The query exceeded a limit.
     pub(super) fn limit(message: impl Into<String>) -> Self {
-        Self { reason: "limit_exceeded", message: message.into() }
+        Self::new("limit_exceeded", message)
+    }
+
+    /// What another process says of a query.
+    pub(super) fn told(reason: &str, message: String) -> Self {
+        match reason {
+            "query_refused" => Self::refused(message),
+            "limit_exceeded" => Self::limit(message),
+            _ => Self::failed(message),
+        }
     }
 }
 
@@ -404,8 +420,22 @@ async fn plan_and_collect(
     let plan = state.statement_to_plan(statement).await?;
     check_plan(&plan)?;
     growth::values(&plan)?;
-    let physical = state.create_physical_plan(&plan).await?;
+    let physical = pausing(state.create_physical_plan(&plan).await?)?;
     collect(physical, context.task_ctx(), limits).await
+}
+
+/// Lets every step of a plan pause now and then, so that it can be stopped: the engine itself lets
+/// those pause that read, and a join can make rows for hours of what was read long ago.
+fn pausing(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>, QueryError> {
+    let paused = plan.transform_up(|step| {
+        Ok(if step.children().is_empty() {
+            Transformed::no(step)
+        } else {
+            let paused: Arc<dyn ExecutionPlan> = Arc::new(CooperativeExec::new(step));
+            Transformed::yes(paused)
+        })
+    })?;
+    Ok(paused.data)
 }
 
 /// Collects rows up to the limits; an empty answer still has one batch, which has the columns.

@@ -130,6 +130,7 @@ impl Session {
                 None => self.view(view).await.map_err(|error| QueryError {
                     reason: error.reason,
                     message: format!("view `{}` ({}): {}", view.name, view.path, error.message),
+                    view: Some(view.name.clone()),
                 }),
             };
             computed.insert(view.name.clone(), outcome.clone());

@@ -51,6 +51,8 @@ pub struct View {
     pub sql: String,
     /// The views that it reads.
     pub uses: Vec<String>,
+    /// Whether the file is a user's own.
+    pub custom: bool,
 }
 
 /// All rules and views in force.
@@ -137,6 +139,22 @@ impl RuleSet {
     /// The views, each after those that it uses.
     pub fn views(&self) -> &[View] {
         &self.views
+    }
+
+    /// The views that a rule reads, and those that they read.
+    pub(super) fn views_of(&self, rule: &Rule) -> impl Iterator<Item = &View> {
+        let mut wanted: BTreeSet<String> = sandbox::tables_named(&rule.sql).into_iter().collect();
+        for view in self.views.iter().rev() {
+            if wanted.contains(&view.name) {
+                wanted.extend(view.uses.iter().cloned());
+            }
+        }
+        self.views.iter().filter(move |view| wanted.contains(&view.name))
+    }
+
+    /// Whether a rule, or a view that it reads, is a user's own file.
+    pub(super) fn is_own(&self, rule: &Rule) -> bool {
+        rule.family.starts_with("custom") || self.views_of(rule).any(|view| view.custom)
     }
 
     /// SHA-256 over the sorted paths and bytes of all files in force.
@@ -321,6 +339,7 @@ impl Reading {
             path: file.path.clone(),
             uses: sandbox::tables_named(&sql),
             sql,
+            custom: file.custom,
         };
         let before = self.views.insert(name.to_owned(), (view, file.shown.clone(), file.custom));
         let before = before.map(|(_, shown, custom)| (shown, custom));

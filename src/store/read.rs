@@ -10,8 +10,9 @@ use datafusion::logical_expr::{Expr, LogicalPlanBuilder, col, lit};
 use datafusion::prelude::SessionContext;
 use deltalake::DeltaTable;
 
-use super::dedupe::{scan, texts};
+use super::dedupe::texts;
 use super::receipt::read_coverage;
+use super::scan::Files;
 use super::{Store, StoreError};
 use crate::event::batch::times;
 use crate::event::schema;
@@ -33,7 +34,7 @@ impl Store {
     pub async fn tables(&self) -> Result<Tables, StoreError> {
         let context = &SessionContext::new();
         let mut tables = Tables::new();
-        let journal = provider(&self.journal, context).await?;
+        let journal = provider(&self.journal, "journal", context).await?;
         let events = columns("events").into_iter().map(col).collect();
         let kind = col("kind").eq(lit("event"));
         let mut events = view(Arc::clone(&journal), kind, events)?;
@@ -42,13 +43,17 @@ impl Store {
         }
         tables.insert("events".to_owned(), events);
         let kind = col("kind").eq(lit("quarantine"));
-        tables.insert("quarantine".to_owned(), view(journal, kind, quarantine_columns())?);
-        tables.insert("coverage".to_owned(), coverage_table(&self.coverage().await?)?);
-        let snapshots = self.snapshots().await?;
+        tables.insert(
+            "quarantine".to_owned(),
+            view(Arc::clone(&journal), kind, quarantine_columns())?,
+        );
+        let told = receipts(Arc::clone(&journal), context, ("coverage", "details")).await?;
+        tables.insert("coverage".to_owned(), coverage_table(&covered(&told))?);
+        let snapshots = receipts(journal, context, ("snapshot", "event_id")).await?;
         for (name, table) in &self.inventory {
             let named = snapshots.iter().map(lit).collect();
             let filter = col("snapshot_id").in_list(named, false);
-            let table = provider(table, context).await?;
+            let table = provider(table, name, context).await?;
             let all = columns(name).into_iter().map(col).collect();
             let filter = if snapshots.is_empty() { lit(false) } else { filter };
             let table = view(table, filter, all)?;
@@ -68,26 +73,34 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub async fn coverage(&self) -> Result<Vec<Coverage>, StoreError> {
-        let mut coverage = BTreeSet::new();
-        let filter = col("kind").eq(lit("receipt")).and(col("reason").eq(lit("coverage")));
-        scan(&self.journal, filter, &["details"], |batch| {
-            let contents = texts(batch, 0).into_iter().flatten();
-            coverage.extend(contents.filter_map(|content| read_coverage(&content)));
-        })
-        .await?;
-        Ok(coverage.into_iter().collect())
+        let context = &SessionContext::new();
+        let journal = provider(&self.journal, "journal", context).await?;
+        Ok(covered(&receipts(journal, context, ("coverage", "details")).await?))
     }
 
     /// The snapshots of inventory that a receipt names.
     pub(super) async fn snapshots(&self) -> Result<BTreeSet<String>, StoreError> {
-        let mut named = BTreeSet::new();
-        let filter = col("kind").eq(lit("receipt")).and(col("reason").eq(lit("snapshot")));
-        scan(&self.journal, filter, &["event_id"], |batch| {
-            named.extend(texts(batch, 0).into_iter().flatten());
-        })
-        .await?;
-        Ok(named)
+        let context = &SessionContext::new();
+        let journal = provider(&self.journal, "journal", context).await?;
+        receipts(journal, context, ("snapshot", "event_id")).await
     }
+}
+
+/// The texts that a column has in the receipts of one reason.
+async fn receipts(
+    journal: Arc<dyn TableProvider>,
+    context: &SessionContext,
+    (reason, column): (&str, &str),
+) -> Result<BTreeSet<String>, StoreError> {
+    let wanted = col("kind").eq(lit("receipt")).and(col("reason").eq(lit(reason)));
+    let frame = context.read_table(journal)?.filter(wanted)?.select_columns(&[column])?;
+    let batches = frame.collect().await?;
+    Ok(batches.iter().flat_map(|batch| texts(batch, 0)).flatten().collect())
+}
+
+fn covered(told: &BTreeSet<String>) -> Vec<Coverage> {
+    let coverage: BTreeSet<Coverage> = told.iter().filter_map(|text| read_coverage(text)).collect();
+    coverage.into_iter().collect()
 }
 
 fn columns(table: &str) -> Vec<&'static str> {
@@ -96,12 +109,17 @@ fn columns(table: &str) -> Vec<&'static str> {
 
 async fn provider(
     table: &DeltaTable,
+    name: &str,
     context: &SessionContext,
 ) -> Result<Arc<dyn TableProvider>, StoreError> {
     table
         .update_datafusion_session(&context.state())
-        .map_err(super::table::failed("read", "journal"))?;
-    Ok(table.table_provider().await?)
+        .map_err(super::table::failed("read", name))?;
+    let any: Arc<dyn TableProvider> = table.table_provider().await?;
+    Ok(match Files::list(table, name, &any.schema())? {
+        Some(files) => Arc::new(files),
+        None => any,
+    })
 }
 
 /// Reads a table into memory.

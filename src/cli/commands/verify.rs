@@ -154,6 +154,8 @@ fn job(
     section: Option<&TokenConfig>,
     policy: Policy,
 ) -> Result<Job<'static>, Failure> {
+    let unknown = || Failure::job("the program's own file is not known");
+    let program = env::program().ok_or_else(unknown)?;
     let missing = |what: &str| Failure::usage(format!("{what} is not given"));
     let module = args.module.as_ref().or(section.map(|token| &token.module));
     let module = module.ok_or_else(|| missing("--module"))?;
@@ -165,7 +167,7 @@ fn job(
     let mut keys = section.map(|token| token.keys.clone()).unwrap_or_default();
     keys.extend(args.key.iter().cloned());
     Ok(Job {
-        launch: Launch { program: env::program()?, environment: environment(env::all(), &more) },
+        launch: Launch { program, environment: environment(env::all(), &more) },
         module: fs::canonicalize(module).map_err(|error| {
             Failure::usage(format!("cannot find the module {}: {error}", module.display()))
                 .hint("docs/verify.md names the library of each vendor")

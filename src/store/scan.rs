@@ -1,0 +1,325 @@
+//! Reading a table's Parquet files as what they are.
+//!
+//! Delta Lake's own scan reads the table's log again for every query and passes each batch through
+//! the transforms that any table may need: with many small files that is most of the time. The
+//! store's tables need none of them. Their files are listed once; each query looks at their statistics, and
+//! reads columns and rows that it needs, in as many threads as the engine has.
+
+mod footers;
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::datatypes::{Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::DFSchema;
+use datafusion::config::TableParquetOptions;
+use datafusion::datasource::TableType;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::error::Result;
+use datafusion::execution::cache::cache_manager::FileMetadataCache;
+use datafusion::execution::cache::default_cache::DefaultCache;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::logical_expr::utils::conjunction;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
+use datafusion::physical_plan::ExecutionPlan;
+use deltalake::DeltaTable;
+use futures::lock::Mutex;
+use object_store::ObjectMeta;
+
+use self::footers::Footers;
+use super::StoreError;
+use super::table::failed;
+
+/// Memory for footers, in bytes: they are read once.
+const FOOTERS: usize = 256 << 20;
+
+/// So many files are opened without a look at the footers of all.
+const FEW: usize = 32;
+
+/// Files of fewer bytes are small.
+const SMALL: u64 = 4 << 20;
+
+/// Of more files than that, footers are not looked at together: they would not fit.
+const MOST_FOOTERS: usize = 4096;
+
+/// The files of a table's version.
+pub(super) struct Files {
+    table: DeltaTable,
+    /// What stands in the files: the table's columns without those that it is partitioned by.
+    schema: SchemaRef,
+    listed: Vec<PartitionedFile>,
+    cache: Arc<FileMetadataCache>,
+    footers: Mutex<Option<Arc<Footers>>>,
+}
+
+impl fmt::Debug for Files {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} files", self.listed.len())
+    }
+}
+
+impl Files {
+    /// Lists the files; `None` where only Delta Lake's own scan knows how to read them.
+    pub(super) fn list(
+        table: &DeltaTable,
+        name: &str,
+        schema: &Schema,
+    ) -> Result<Option<Self>, StoreError> {
+        let state = table.snapshot().map_err(failed("read", name))?;
+        // From version 2 on, a file's columns may have other names, and some of its rows be gone.
+        if state.protocol().min_reader_version() > 1 {
+            return Ok(None);
+        }
+        let mut files = Vec::new();
+        for file in state.log_data().iter() {
+            let meta = ObjectMeta::try_from(&file).map_err(failed("read", name))?;
+            files.push(PartitionedFile::new_from_meta(meta));
+        }
+        let partitions = state.metadata().partition_columns();
+        let stored = schema.fields().iter().filter(|field| !partitions.contains(field.name()));
+        let schema = Arc::new(Schema::new(stored.cloned().collect::<Vec<_>>()));
+        let cache = Arc::new(DefaultCache::new(FOOTERS));
+        let table = table.clone();
+        Ok(Some(Self { table, schema, listed: files, cache, footers: Mutex::new(None) }))
+    }
+
+    /// The files that may hold rows that match. What cannot be told is read.
+    async fn matching(&self, predicate: Option<&Arc<dyn PhysicalExpr>>) -> Result<Kept> {
+        let all = || self.listed.clone();
+        let Some(predicate) = predicate else { return Ok(all()) };
+        let builder = PruningPredicateBuilder::new().with_file_schema(self.schema());
+        let Ok(predicate) = builder.try_build(Arc::clone(predicate)) else { return Ok(all()) };
+        let state = self.table.snapshot().ok();
+        let by_log = state.and_then(|state| predicate.prune(&state.log_data()).ok());
+        let mut kept = by_log.unwrap_or_default();
+        if kept.len() != self.listed.len() {
+            kept = vec![true; self.listed.len()];
+        }
+        let left = kept.iter().filter(|kept| **kept).count();
+        if left > FEW
+            && self.listed.len() <= MOST_FOOTERS
+            && let Some(by_footers) = self.footers().await?.matching(&predicate)
+            && by_footers.len() == kept.len()
+        {
+            kept = kept.into_iter().zip(by_footers).map(|(one, other)| one && other).collect();
+        }
+        let files = self.listed.iter().zip(kept);
+        Ok(files.filter(|(_, kept)| *kept).map(|(file, _)| file.clone()).collect())
+    }
+
+    /// The size of a file, on average, in bytes.
+    fn mean_size(&self) -> u64 {
+        let sizes: u64 = self.listed.iter().map(|file| file.object_meta.size).sum();
+        sizes.checked_div(u64::try_from(self.listed.len()).unwrap_or(0)).unwrap_or(0)
+    }
+
+    /// The footers of all files.
+    async fn footers(&self) -> Result<Arc<Footers>> {
+        let mut known = self.footers.lock().await;
+        if let Some(footers) = &*known {
+            return Ok(Arc::clone(footers));
+        }
+        let files = self.listed.iter().map(|file| file.object_meta.clone()).collect();
+        let store = self.table.log_store().object_store(None);
+        let footers = Footers::read(self.schema(), files, &store, &self.cache).await?;
+        Ok(Arc::clone(known.insert(Arc::new(footers))))
+    }
+}
+
+type Kept = Vec<PartitionedFile>;
+
+/// Files in `count` groups of about the same size.
+fn groups(mut files: Vec<PartitionedFile>, count: usize) -> Vec<FileGroup> {
+    let mut groups = vec![(0, Vec::new()); count.clamp(1, files.len().max(1))];
+    files.sort_by(|a, b| a.path().cmp(b.path()));
+    for file in files {
+        if let Some((size, group)) = groups.iter_mut().min_by_key(|(size, _)| *size) {
+            *size += file.object_meta.size;
+            group.push(file);
+        }
+    }
+    groups.into_iter().map(|(_, files)| FileGroup::new(files)).collect()
+}
+
+#[async_trait]
+impl TableProvider for Files {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        // The rows are filtered while they are read, and once more above.
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let columns = DFSchema::try_from(Arc::clone(&self.schema))?;
+        let predicate = conjunction(filters.iter().cloned())
+            .map(|filter| state.create_physical_expr(filter, &columns))
+            .transpose()?;
+        let files = self.matching(predicate.as_ref()).await?;
+        let files = groups(files, state.config().target_partitions());
+        let store = self.table.log_store().object_store(None);
+        let footers = Arc::clone(&self.cache);
+        let global = state.config_options().execution.parquet.clone();
+        let mut options = TableParquetOptions { global, ..TableParquetOptions::default() };
+        // A column of a small file is one page: an index of pages only costs.
+        options.global.enable_page_index = self.mean_size() > SMALL;
+        let mut source = ParquetSource::new(TableSchema::from(self.schema()))
+            .with_table_parquet_options(options)
+            .with_parquet_file_reader_factory(Arc::new(CachedParquetFileReaderFactory::new(
+                store, footers,
+            )));
+        if let Some(predicate) = predicate {
+            source = source.with_predicate(predicate).with_pushdown_filters(true);
+        }
+        let config =
+            FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
+                .with_file_groups(files)
+                .with_projection_indices(projection.cloned())?
+                .with_limit(limit)
+                .build();
+        Ok(DataSourceExec::from_data_source(config))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::RecordBatch;
+    use datafusion::datasource::provider_as_source;
+    use datafusion::logical_expr::{LogicalPlanBuilder, col, lit};
+    use datafusion::prelude::SessionContext;
+    use jiff::{SignedDuration, Timestamp};
+
+    use super::super::dedupe::texts;
+    use super::super::{Location, Page, Store};
+    use super::*;
+    use crate::event::batch::Record;
+    use crate::event::{Event, Format, Provider};
+
+    /// A store of twenty commits of ten events, each over several days.
+    async fn store(folder: &std::path::Path) -> Store {
+        let location = Location::parse(folder.to_str().unwrap()).unwrap();
+        let mut store = Store::create(location).await.unwrap();
+        let start: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        for number in 0..20 {
+            let mut page = Page::default();
+            for n in number * 10..number * 10 + 10 {
+                let time = start + SignedDuration::from_hours(n * 5);
+                let mut event =
+                    Event::new("aws/1".to_owned(), time, Provider::Aws, Format::CloudTrail);
+                event.native_id = Some(n.to_string());
+                event.region = (n % 3 == 0).then(|| "eu-central-1".to_owned());
+                event.error_code = (n % 4 == 0).then(|| format!("E{}", n % 8));
+                let raw = format!("{{{n}}}");
+                page.events.push(&event, Record { raw: &raw, transport: "file", source: "t" });
+            }
+            store.append(page, start).await.unwrap();
+        }
+        store
+    }
+
+    async fn read(
+        table: &Arc<dyn TableProvider>,
+        filter: &Expr,
+        columns: &[&str],
+    ) -> Vec<Vec<Option<String>>> {
+        let source = provider_as_source(Arc::clone(table));
+        let plan = LogicalPlanBuilder::scan("t", source, None).unwrap();
+        let plan = plan.filter(filter.clone()).unwrap();
+        let plan = plan.project(columns.iter().map(|name| col(*name))).unwrap().build().unwrap();
+        let context = SessionContext::new();
+        let batches = context.execute_logical_plan(plan).await.unwrap().collect().await.unwrap();
+        let rows = |batch: &RecordBatch| {
+            let columns: Vec<_> = (0..batch.num_columns()).map(|at| texts(batch, at)).collect();
+            (0..batch.num_rows())
+                .map(|row| columns.iter().map(|column| column[row].clone()).collect())
+                .collect::<Vec<Vec<_>>>()
+        };
+        let mut rows: Vec<_> = batches.iter().flat_map(rows).collect();
+        rows.sort();
+        rows
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_rows_are_those_of_delta_lakes_own_scan() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path()).await;
+        let any: Arc<dyn TableProvider> = store.journal.table_provider().await.unwrap();
+        let files = Files::list(&store.journal, "journal", &any.schema()).unwrap().unwrap();
+        assert!(files.listed.len() > 20, "{}", files.listed.len());
+        let files: Arc<dyn TableProvider> = Arc::new(files);
+        let at = |text: &str| {
+            let time: Timestamp = text.parse().unwrap();
+            lit(datafusion::common::ScalarValue::TimestampMicrosecond(
+                Some(time.as_microsecond()),
+                Some("UTC".into()),
+            ))
+        };
+        for filter in [
+            lit(true),
+            lit(false),
+            col("kind").eq(lit("event")),
+            col("kind").eq(lit("receipt")),
+            col("region").is_null(),
+            col("region").eq(lit("eu-central-1")).and(col("error_code").not_eq(lit("E4"))),
+            col("error_code").is_null().or(col("leaf_index").lt(lit(50i64))),
+            col("time").lt(at("2026-01-09T00:00:00Z")),
+            col("time").gt_eq(at("2026-01-09T00:00:00Z")).and(col("region").is_not_null()),
+            col("event_id").in_list(vec![lit("aws/1|7"), lit("aws/1|133"), lit("no")], false),
+            col("action").eq(lit("nothing")),
+        ] {
+            let columns = ["event_id", "leaf_index", "time", "region", "raw", "kind"];
+            let ours = read(&files, &filter, &columns).await;
+            assert_eq!(ours, read(&any, &filter, &columns).await, "{filter}");
+            let few = read(&files, &filter, &["error_code"]).await;
+            assert_eq!(few.len(), ours.len(), "{filter}");
+        }
+        let again = Files::list(&store.journal, "journal", &any.schema()).unwrap().unwrap();
+        let columns = DFSchema::try_from(files.schema()).unwrap();
+        let state = SessionContext::new().state();
+        // The log tells of times, footers alone of sources; a file of receipts has no source at all.
+        let early = col("time").lt(at("2026-01-03T00:00:00Z"));
+        for (filter, most) in [(early, 30), (col("source").eq(lit("nowhere")), 1)] {
+            let predicate = state.create_physical_expr(filter.clone(), &columns).unwrap();
+            let matching = again.matching(Some(&predicate)).await.unwrap().len();
+            assert!(matching <= most, "{filter}: {matching} files are read");
+        }
+    }
+
+    #[test]
+    fn files_are_shared_out_by_their_sizes() {
+        let file = |name: &str, size| PartitionedFile::new(name.to_owned(), size);
+        let given = vec![file("a", 100), file("b", 10), file("c", 10), file("d", 90)];
+        let sizes = |groups: Vec<FileGroup>| -> Vec<u64> {
+            let size = |group: FileGroup| group.iter().map(|file| file.object_meta.size).sum();
+            groups.into_iter().map(size).collect()
+        };
+        assert_eq!(sizes(groups(given.clone(), 2)), [100, 110]);
+        assert_eq!(sizes(groups(given, 9)).len(), 4);
+        assert_eq!(groups(Vec::new(), 2).len(), 1);
+    }
+}

@@ -1,0 +1,116 @@
+//! What the footers of files say of their row groups: of every column the least and the greatest
+//! value, and how often it is null. Delta's log says it of a few columns only, and not of their
+//! nulls in a way that rules out a file.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray, UInt64Array};
+use arrow::datatypes::SchemaRef;
+use datafusion::common::{Column, ScalarValue};
+use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::cache::cache_manager::FileMetadataCache;
+use datafusion::parquet::arrow::arrow_reader::statistics::StatisticsConverter;
+use datafusion::parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
+use datafusion::physical_optimizer::pruning::{PruningPredicate, PruningStatistics};
+use futures::future::try_join_all;
+use object_store::{ObjectMeta, ObjectStore};
+
+/// Into how many parts the reading of footers is cut: each is a task of its own.
+const PARTS: usize = 4;
+
+/// The footers of files, in their order.
+#[derive(Debug)]
+pub(super) struct Footers {
+    schema: SchemaRef,
+    files: Vec<Arc<ParquetMetaData>>,
+}
+
+impl Footers {
+    /// Reads them, and leaves them in the cache for whoever reads the files.
+    pub(super) async fn read(
+        schema: SchemaRef,
+        files: Vec<ObjectMeta>,
+        store: &Arc<dyn ObjectStore>,
+        cache: &Arc<FileMetadataCache>,
+    ) -> Result<Self> {
+        let parts = files.chunks(files.len().div_ceil(PARTS).max(1)).map(|part| {
+            let (part, store, cache) = (part.to_vec(), Arc::clone(store), Arc::clone(cache));
+            tokio::spawn(async move {
+                let mut read = Vec::with_capacity(part.len());
+                for file in &part {
+                    let footer = DFParquetMetadata::new(&*store, file)
+                        .with_file_metadata_cache(Some(Arc::clone(&cache)))
+                        .with_page_index_policy(Some(PageIndexPolicy::Skip));
+                    read.push(footer.fetch_metadata().await?);
+                }
+                Ok::<_, DataFusionError>(read)
+            })
+        });
+        let mut files = Vec::with_capacity(files.len());
+        for part in
+            try_join_all(parts).await.map_err(|error| DataFusionError::External(Box::new(error)))?
+        {
+            files.extend(part?);
+        }
+        Ok(Self { schema, files })
+    }
+
+    /// Which files may hold rows that match; `None` where that cannot be told.
+    pub(super) fn matching(&self, predicate: &PruningPredicate) -> Option<Vec<bool>> {
+        let groups = predicate.prune(self).ok()?;
+        let mut groups = groups.into_iter();
+        let mut any = |file: &Arc<ParquetMetaData>| {
+            groups.by_ref().take(file.num_row_groups()).fold(false, |any, group| any | group)
+        };
+        Some(self.files.iter().map(&mut any).collect())
+    }
+
+    /// A statistic of a column, for every row group of every file.
+    fn each(
+        &self,
+        column: &Column,
+        read: impl Fn(&StatisticsConverter<'_>, &ParquetMetaData) -> Option<ArrayRef>,
+    ) -> Option<ArrayRef> {
+        let mut arrays = Vec::with_capacity(self.files.len());
+        for file in &self.files {
+            let columns = file.file_metadata().schema_descr();
+            let converter = StatisticsConverter::try_new(&column.name, &self.schema, columns);
+            arrays.push(read(&converter.ok()?, file)?);
+        }
+        let arrays: Vec<_> = arrays.iter().map(AsRef::as_ref).collect();
+        arrow::compute::concat(&arrays).ok()
+    }
+}
+
+impl PruningStatistics for Footers {
+    fn min_values(&self, column: &Column) -> Option<ArrayRef> {
+        self.each(column, |converter, file| converter.row_group_mins(file.row_groups()).ok())
+    }
+
+    fn max_values(&self, column: &Column) -> Option<ArrayRef> {
+        self.each(column, |converter, file| converter.row_group_maxes(file.row_groups()).ok())
+    }
+
+    fn num_containers(&self) -> usize {
+        self.files.iter().map(|file| file.num_row_groups()).sum()
+    }
+
+    fn null_counts(&self, column: &Column) -> Option<ArrayRef> {
+        self.each(column, |converter, file| {
+            let counts: UInt64Array = converter.row_group_null_counts(file.row_groups()).ok()?;
+            Some(Arc::new(counts))
+        })
+    }
+
+    fn row_counts(&self) -> Option<ArrayRef> {
+        let groups = self.files.iter().flat_map(|file| file.row_groups());
+        let counts = groups.map(|group| u64::try_from(group.num_rows()).ok());
+        Some(Arc::new(counts.collect::<UInt64Array>()))
+    }
+
+    fn contained(&self, _: &Column, _: &HashSet<ScalarValue>) -> Option<BooleanArray> {
+        None
+    }
+}
