@@ -2,7 +2,7 @@
 id = "DR-04"
 title = "Keys of HSMs were exercised, and the HSM's log shows it"
 severity = "high"
-needs = { aws = ["aws.cloudhsm.audit"], gcp = ["gcp.kms.admin", "gcp.kms.data"], azure = ["azure.cloudhsm.audit"], pkcs11 = ["pkcs11"] }
+needs = { aws = ["aws.cloudhsm.audit"], gcp = ["gcp.kms.admin", "gcp.kms.data"], azure = ["azure.cloudhsm.audit"] }
 params = { max_age = "30d" }
 rationale = """That a key works, that the old version still decrypts after a rotation, and that the token refuses what it must refuse is shown
 by doing it, not by reading attributes. What was done must stand in the log of the HSM: a log that lacks it lacks more."""
