@@ -424,15 +424,19 @@ async fn plan_and_collect(
     collect(physical, context.task_ctx(), limits).await
 }
 
-/// Lets every step of a plan pause now and then, so that it can be stopped: the engine itself lets
-/// those pause that read, and a join can make rows for hours of what was read long ago.
+/// Lets the steps of a plan that make more rows than they are given pause now and then, so that they
+/// can be stopped: the engine itself lets those pause that read, and a join can make rows for hours
+/// of what was read long ago. Other steps go on with their input: made to pause, those that receive
+/// lag behind those that send, and what lies between them fills the memory.
 fn pausing(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>, QueryError> {
     let paused = plan.transform_up(|step| {
-        Ok(if step.children().is_empty() {
-            Transformed::no(step)
-        } else {
+        let name = step.name();
+        let grows = ["Join", "Unnest", "Recursive"].iter().any(|kind| name.contains(kind));
+        Ok(if grows {
             let paused: Arc<dyn ExecutionPlan> = Arc::new(CooperativeExec::new(step));
             Transformed::yes(paused)
+        } else {
+            Transformed::no(step)
         })
     })?;
     Ok(paused.data)

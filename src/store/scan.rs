@@ -30,6 +30,8 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
+#[expect(deprecated, reason = "the engine has no other step of its own that does it")]
+use datafusion::physical_plan::coalesce_batches::CoalesceBatchesExec;
 use deltalake::DeltaTable;
 use futures::lock::Mutex;
 use object_store::ObjectMeta;
@@ -200,7 +202,12 @@ impl TableProvider for Files {
                 .with_projection_indices(projection.cloned())?
                 .with_limit(limit)
                 .build();
-        Ok(DataSourceExec::from_data_source(config))
+        // A file of which few rows match gives a batch that holds room for thousands; many of them
+        // would be taken for more memory than there is.
+        let rows = state.config().batch_size();
+        #[expect(deprecated, reason = "as above")]
+        let joined = CoalesceBatchesExec::new(DataSourceExec::from_data_source(config), rows);
+        Ok(Arc::new(joined))
     }
 }
 

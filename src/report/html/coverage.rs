@@ -136,7 +136,7 @@ fn missing<'a>(context: &Context<'a>) -> Vec<Missing<'a>> {
 /// The gaps that the collector recorded and those that results were held up by, as one list.
 fn gaps<'a>(context: &Context<'a>) -> Vec<GapRow<'a>> {
     let assessment = &context.data.assessment;
-    let mut gaps: BTreeMap<(Place<'a>, Period), (&'a str, BTreeSet<&'a str>)> = BTreeMap::new();
+    let mut gaps: Gaps<'a> = BTreeMap::new();
     for row in assessment.coverage.iter().filter(|row| row.status != "covered") {
         let place =
             Place { ledger: &row.ledger, kind: &row.kind, region: region(row.region.as_deref()) };
@@ -156,7 +156,8 @@ fn gaps<'a>(context: &Context<'a>) -> Vec<GapRow<'a>> {
             gaps.entry((place, gap.period)).or_default().1.insert(&result.rule);
         }
     }
-    gaps.into_iter()
+    joined(gaps)
+        .into_iter()
         .map(|((place, period), (detail, rules))| GapRow {
             place,
             from: end(period.from),
@@ -166,6 +167,30 @@ fn gaps<'a>(context: &Context<'a>) -> Vec<GapRow<'a>> {
             rules: links(rules),
         })
         .collect()
+}
+
+/// What is told of a gap, and the rules that it holds up, by place and stretch.
+type Gaps<'a> = BTreeMap<(Place<'a>, Period), (&'a str, BTreeSet<&'a str>)>;
+
+/// Joins stretches that overlap or touch and of which nothing is told: each key has its own, from
+/// its creation on.
+fn joined(gaps: Gaps<'_>) -> Gaps<'_> {
+    let (mut all, untold): (Gaps<'_>, Gaps<'_>) =
+        gaps.into_iter().partition(|(_, (detail, _))| !detail.is_empty());
+    let mut stretches: Vec<(Place<'_>, Period, BTreeSet<&str>)> = Vec::new();
+    for ((place, period), (_, rules)) in untold {
+        match stretches.last_mut() {
+            Some((known, stretch, held)) if *known == place && period.from <= stretch.to => {
+                stretch.to = stretch.to.max(period.to);
+                held.extend(rules);
+            }
+            _ => stretches.push((place, period, rules)),
+        }
+    }
+    for (place, period, rules) in stretches {
+        all.entry((place, period)).or_default().1.extend(rules);
+    }
+    all
 }
 
 /// Ledgers with events of which no coverage is recorded at all.
@@ -230,4 +255,43 @@ fn ledgers<'a>(context: &Context<'a>) -> Capped<Ledger<'a>> {
     }
     let rows = ledgers.into_iter().map(|(name, logs)| Ledger { name, logs }).collect();
     Capped { rows, more: logs.more }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gap(
+        kind: &'static str,
+        (from, to): (i64, i64),
+        (detail, rule): (&'static str, &'static str),
+    ) -> ((Place<'static>, Period), (&'static str, BTreeSet<&'static str>)) {
+        let day = |day: i64| jiff::Timestamp::from_second(day * 86_400).unwrap();
+        let place = Place { ledger: "aws/1", kind, region: "eu-central-1" };
+        ((place, Period { from: day(from), to: day(to) }), (detail, BTreeSet::from([rule])))
+    }
+
+    #[test]
+    fn gaps_of_single_keys_become_one_and_what_is_told_of_a_gap_stays() {
+        let gaps = Gaps::from([
+            gap("aws.kms", (1, 9), ("", "ROT-01")),
+            gap("aws.kms", (3, 9), ("", "LIF-01")),
+            gap("aws.kms", (4, 5), ("a digest is missing", "ROT-02")),
+            gap("aws.kms", (11, 12), ("", "ROT-01")),
+            gap("aws.cloudtrail", (1, 9), ("", "LOG-02")),
+        ]);
+        let joined = joined(gaps);
+        let expected = Gaps::from([
+            gap("aws.cloudtrail", (1, 9), ("", "LOG-02")),
+            gap("aws.kms", (4, 5), ("a digest is missing", "ROT-02")),
+            gap("aws.kms", (11, 12), ("", "ROT-01")),
+        ]);
+        assert_eq!(joined.len(), 4);
+        for (key, value) in &expected {
+            assert!(joined.get(key) == Some(value));
+        }
+        let ((_, stretch), _) = gap("aws.kms", (1, 9), ("", ""));
+        let (_, rules) = &joined[&(expected.keys().last().unwrap().0, stretch)];
+        assert_eq!(rules, &BTreeSet::from(["LIF-01", "ROT-01"]));
+    }
 }
