@@ -272,6 +272,23 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
+    async fn what_many_small_files_give_is_joined_and_counts_as_the_memory_that_it_takes() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path()).await;
+        let any: Arc<dyn TableProvider> = store.journal.table_provider().await.unwrap();
+        let files = Files::list(&store.journal, "journal", &any.schema()).unwrap().unwrap();
+        assert!(files.listed.len() > 20);
+        let context = SessionContext::new();
+        // One row in three, of files of a few rows each.
+        let rows = context.read_table(Arc::new(files)).unwrap();
+        let rows = rows.filter(col("region").eq(lit("eu-central-1"))).unwrap();
+        let batches = rows.collect().await.unwrap();
+        let most = context.state().config().target_partitions();
+        assert!(batches.len() <= most, "{} batches", batches.len());
+        assert_eq!(batches.iter().map(RecordBatch::num_rows).sum::<usize>(), 67);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
     async fn the_rows_are_those_of_delta_lakes_own_scan() {
         let folder = tempfile::tempdir().unwrap();
         let store = store(folder.path()).await;
