@@ -68,7 +68,7 @@ pub enum Request {
         /// What `pReserved` points to.
         reserved: Option<String>,
     },
-    /// `C_Finalize`; the worker answers, sends [`Reply::done`] and ends.
+    /// `C_Finalize`; the worker answers, sends `Reply::done` and ends.
     Finalize,
     /// `C_GetInfo`
     Info,
