@@ -46,7 +46,7 @@ bench: ## imports beside gzip and DuckDB, all rules over a year of a million eve
 	.peers/python3 benches/corpus.py "$$folder/bench" 540 1000000
 	.peers/python3 benches/run.py "$$folder/release/keytrail" "$$folder/bench"
 	scripts/tokens.sh
-	$(CARGO) test --locked --release --no-default-features --features verify --test verify -- --ignored --nocapture speed
+	KEYTRAIL_SOAK=1 $(CARGO) test --locked --release --no-default-features --features verify --test verify -- --nocapture --test-threads 1 speed
 
 .PHONY: docs
 docs: ## write the generated pages of docs/ anew

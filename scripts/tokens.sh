@@ -15,6 +15,8 @@ readonly CACHE="${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/keytrail/peers"
 readonly ROOT="$TOKENS/debian"
 mkdir -p "$TOKENS" "$CACHE"
 missing=()
+# shellcheck source=scripts/debian.sh
+source scripts/debian.sh
 
 say() { printf 'tokens: %s\n' "$*" >&2; }
 
@@ -22,17 +24,6 @@ say() { printf 'tokens: %s\n' "$*" >&2; }
 lacks() {
     missing+=("$1")
     say "MISSING $1: $2"
-}
-
-# Points APT at lists and archives of our own: the system's may be empty or old, and are root's.
-apt_of_our_own() {
-    command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || return 1
-    mkdir -p "$CACHE/apt/lists/partial" "$CACHE/debs/partial"
-    APT=(-q -o "Dir::State::Lists=$CACHE/apt/lists" -o "Dir::Cache=$CACHE/apt"
-         -o "Dir::Cache::Archives=$CACHE/debs" -o Debug::NoLocking=1 -o APT::Sandbox::User=)
-    local stamp="$CACHE/apt/updated"
-    [[ -n "$(find "$stamp" -mmin -360 2>/dev/null)" ]] && return
-    apt-get "${APT[@]}" update >"$CACHE/apt/update.log" 2>&1 && touch "$stamp"
 }
 
 # Unpacks packages, with what they need and this system lacks, below `.peers/tokens/debian`.
@@ -43,10 +34,10 @@ unpack() {
         | awk '$1 == "Inst" { print $2 }')
     [[ -n "$names" ]] || return 1
     # shellcheck disable=SC2086 # one word a package
-    (cd "$CACHE/debs" && apt-get "${APT[@]}" download $names >"$CACHE/apt/download.log" 2>&1) || return 1
+    download $names || return 1
     mkdir -p "$ROOT"
     for name in $names; do
-        deb=$(find "$CACHE/debs" -maxdepth 1 -name "${name%%:*}_*.deb" | sort -V | tail -n 1)
+        deb=$(deb_of "$name")
         [[ -n "$deb" ]] && dpkg-deb --extract "$deb" "$ROOT" || return 1
     done
 }

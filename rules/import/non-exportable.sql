@@ -36,8 +36,10 @@ drilled AS (
   SELECT
     v.token, max(v.ended) AS drilled_at,
     count(*) FILTER (WHERE v.verdict = 'FAIL') AS leaks,
-    count(*) FILTER (WHERE v.verdict = 'PASS' AND v.check_id IN ('drill.read.sensitive', 'drill.read.unextractable',
-      'drill.wrap.unextractable', 'drill.copy.extractable')) AS held,
+    -- What the token cannot do at all lets no key out; what was left out or came to nothing shows nothing.
+    count(DISTINCT v.check_id) FILTER (WHERE v.verdict IN ('PASS', 'NOT_SUPPORTED') AND v.check_id IN (
+      'drill.read.sensitive', 'drill.read.unextractable', 'drill.wrap.unextractable', 'drill.copy.extractable')) AS shown,
+    count(*) FILTER (WHERE v.verdict = 'PASS' AND v.check_id IN ('drill.read.unextractable', 'drill.wrap.unextractable')) AS held,
     array_slice(array_agg(DISTINCT v.check_id ORDER BY v.check_id) FILTER (WHERE v.verdict = 'FAIL'), 1, 10) AS leaking,
     array_agg(v.inventory_ref ORDER BY v.inventory_ref) AS refs
   FROM verifications AS v JOIN verified_runs AS d ON d.run_id = v.run_id AND d.newest_drill = 1
@@ -62,6 +64,11 @@ judged_by_policy AS (
   WHERE v.check_id = 'inventory.protection' AND v.verdict = 'FAIL' AND v.subject_kind = 'key'
   GROUP BY v.token, v.subject_id
 ),
+-- Where the policy leaves that check out, it says nothing on which keys may leave.
+judged AS (
+  SELECT DISTINCT v.token FROM verifications AS v JOIN tokens AS t ON t.run_id = v.run_id
+  WHERE v.check_id = 'inventory.protection' AND v.verdict IN ('PASS', 'FAIL')
+),
 claims AS (
   SELECT
     v.token, v.subject_id, max(v.key_id) AS key_id, max(v.key_spec) AS key_spec, min(v.inventory_ref) AS ref,
@@ -83,15 +90,17 @@ on_tokens AS (
     CASE
       WHEN x.failure IS NOT NULL THEN 'fail leaves'
       WHEN p.failure IS NOT NULL AND NOT c.unknown THEN 'fail extractable'
+      WHEN d.leaks > 0 AND NOT c.extractable THEN 'fail token_leaks'
+      WHEN j.token IS NULL THEN 'undetermined not_judged'
       WHEN c.extractable THEN 'not_applicable meant_to_leave'
-      WHEN d.leaks > 0 THEN 'fail token_leaks'
       WHEN c.unknown THEN 'undetermined not_said'
-      WHEN d.token IS NULL OR d.held = 0 THEN 'undetermined attributes_only'
+      WHEN d.token IS NULL OR d.held = 0 OR d.shown < 4 THEN 'undetermined attributes_only'
       WHEN d.drilled_at < $as_of - $max_age THEN 'undetermined drill_stale'
       ELSE 'pass held'
     END AS verdict
   FROM claims AS c
   JOIN tokens AS t ON t.token = c.token
+  LEFT JOIN judged AS j ON j.token = c.token
   LEFT JOIN drilled AS d ON d.token = c.token
   LEFT JOIN tried AS x ON x.token = c.token AND x.subject_id = c.subject_id
   LEFT JOIN judged_by_policy AS p ON p.token = c.token AND p.subject_id = c.subject_id
@@ -115,11 +124,12 @@ SELECT
   CASE split_part(verdict, ' ', 2)
     WHEN 'leaves' THEN failure
     WHEN 'extractable' THEN failure
+    WHEN 'not_judged' THEN 'The run left out whether keys are as protected as its policy says.'
     WHEN 'meant_to_leave' THEN 'The policy of the token lets this key be extractable.'
     WHEN 'token_leaks' THEN concat('The token lets keys out that must not leave (', array_to_string(leaking, ', '),
       '); what the key''s attributes say is worth nothing.')
     WHEN 'not_said' THEN 'The token does not say whether the key is extractable.'
-    WHEN 'attributes_only' THEN 'The key says that it cannot leave; no drill has shown that the token keeps to it.'
+    WHEN 'attributes_only' THEN 'The key says that it cannot leave; no drill has shown in full that the token keeps to it.'
     WHEN 'drill_stale' THEN concat('The key says that it cannot leave; the last drill on the token was on ', to_char(drilled_at, '%Y-%m-%d'), '.')
     ELSE concat('The key says that it cannot leave, and a drill on ', to_char(drilled_at, '%Y-%m-%d'), ' shows that the token keeps to it',
       CASE WHEN was_outside THEN '; it was outside of the token, or extractable, at some time before.' ELSE '.' END)

@@ -88,6 +88,8 @@ token_rows AS (
       WHEN t.ended < $as_of - $max_age THEN 'undetermined stale'
       WHEN s.inconclusive > 0 THEN 'undetermined inconclusive'
       WHEN coalesce(s.passed, 0) = 0 THEN 'undetermined nothing_shown'
+      -- A log was named: silence about it is no proof.
+      WHEN t.log IS NOT NULL AND r.run_id IS NULL THEN 'undetermined log_not_looked_at'
       ELSE 'pass verified'
     END AS verdict
   FROM tokens AS t
@@ -156,6 +158,7 @@ SELECT
     WHEN 'stale' THEN concat('The token was last exercised on ', to_char(ended, '%Y-%m-%d'), '.')
     WHEN 'inconclusive' THEN concat(CAST(inconclusive AS VARCHAR), ' checks came to no verdict.')
     WHEN 'nothing_shown' THEN 'No check of the token passed.'
+    WHEN 'log_not_looked_at' THEN 'None of the calls of the run could be held against the log that was named.'
     ELSE concat(CAST(passed AS VARCHAR), ' checks passed on ', to_char(ended, '%Y-%m-%d'),
       CASE WHEN coalesce(drilled, 0) = 0 THEN '; no drill was made' ELSE '' END,
       CASE WHEN log IS NULL THEN '; the calls were not looked for in a log.'

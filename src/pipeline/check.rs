@@ -177,7 +177,7 @@ pub async fn check(store: &Store, job: &Check, now: Timestamp) -> Result<Checked
     asked.question.hire = worker::hire(store, job, &asked);
     let Asked { set, question, inputs } = asked;
     let (as_of, period) = (question.as_of, question.period);
-    let answer = assess(&set, tables(store, (as_of, period)).await?, question).await?;
+    let answer = assess(&set, tables(store, as_of).await?, question).await?;
     let mut checked = checked(store, job, answer, (as_of, period, inputs));
     checked.replaced = set.replaced().to_vec();
     Ok(checked)
@@ -195,7 +195,7 @@ pub async fn session(store: &Store, job: &Check, now: Timestamp) -> Result<Sessi
 /// Opens the session in which what is asked is judged.
 pub(super) async fn opened(store: &Store, asked: Asked) -> Result<(RuleSet, Session), CheckError> {
     let Asked { set, question, .. } = asked;
-    let mut tables = tables(store, (question.as_of, question.period)).await?;
+    let mut tables = tables(store, question.as_of).await?;
     for (name, batch) in [("people", question.people), ("approvals", question.approvals)] {
         if let Some(batch) = batch {
             tables.insert_batch(name, batch).map_err(|e| RuleError::Query(e.to_string()))?;
@@ -208,20 +208,20 @@ pub(super) async fn opened(store: &Store, asked: Asked) -> Result<(RuleSet, Sess
 
 /// The store's tables, and what is computed from them before any rule: the calls of `verify` beside
 /// the log.
-async fn tables(store: &Store, times: (Timestamp, Period)) -> Result<Tables, CheckError> {
+async fn tables(store: &Store, as_of: Timestamp) -> Result<Tables, CheckError> {
     let mut tables = Tables::new();
     for (name, table) in store.tables().await? {
         tables.insert(&name, table);
     }
     #[cfg(feature = "verify")]
     {
-        let steps = super::verify::all_steps(store, times.0, times.1).await?;
+        let steps = super::verify::all_steps(store, as_of).await?;
         let steps = crate::store::steps_table(&steps)?;
         let kept = tables.insert_batch("verification_steps", steps);
         kept.map_err(|error| RuleError::Query(error.to_string()))?;
     }
     #[cfg(not(feature = "verify"))]
-    let _ = times;
+    let _ = as_of;
     Ok(tables)
 }
 

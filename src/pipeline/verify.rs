@@ -65,7 +65,7 @@ pub async fn exercise(
     let now = clock();
     let kept = store.append(page(&done, about, whose), now).await?;
     if about.log.clone().stored(whose).is_some() {
-        let found = beside_log(store, now, done.run.started).await?;
+        let found = beside_log(store, now).await?;
         let own = found.into_iter().find(|(run, ..)| run.id == done.run.id);
         done.correlation = own.map(|(_, _, found)| found);
     }
@@ -278,16 +278,13 @@ fn call_of(stored: &Value) -> Option<Call> {
     })
 }
 
-/// Every stored run of the period beside the log, as an assessment up to `as_of` sees it.
+/// The newest runs of each token beside the log, as an assessment up to `as_of` sees them, also those
+/// before its period: a rule may rest on them.
 ///
 /// # Errors
 /// When the store cannot be read.
-pub async fn all_steps(
-    store: &Store,
-    as_of: Timestamp,
-    period: Period,
-) -> Result<Vec<StepRow>, StoreError> {
-    let found = beside_log(store, as_of, period.from).await?;
+pub async fn all_steps(store: &Store, as_of: Timestamp) -> Result<Vec<StepRow>, StoreError> {
+    let found = beside_log(store, as_of).await?;
     if found.is_empty() {
         return Ok(Vec::new());
     }
@@ -303,11 +300,10 @@ pub async fn all_steps(
 async fn beside_log(
     store: &Store,
     as_of: Timestamp,
-    since: Timestamp,
 ) -> Result<Vec<(StoredRun, Place, Correlation)>, StoreError> {
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     let mut runs = store.verified_runs().await?;
-    runs.retain(|run| run.ended <= as_of && run.ended >= since);
+    runs.retain(|run| run.ended <= as_of);
     runs.retain(|run| {
         let count = seen.entry(run.token.clone()).or_default();
         *count += 1;

@@ -47,6 +47,8 @@ mod sandbox;
 mod servers;
 #[cfg(all(feature = "engine", target_os = "linux"))]
 mod shim;
+#[cfg(all(feature = "engine", feature = "verify"))]
+mod softhsm;
 #[cfg(feature = "engine")]
 mod store;
 #[cfg(all(feature = "engine", feature = "verify"))]

@@ -29,11 +29,6 @@ pub(crate) fn fake_gcs() -> Option<PathBuf> {
     peer("fake-gcs-server")
 }
 
-/// Where `scripts/tokens.sh` wrote down the PKCS #11 modules and their tools.
-pub(crate) fn tokens() -> Option<PathBuf> {
-    peer("tokens/paths")
-}
-
 fn peer(name: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(".peers").join(name);
     if path.exists() {

@@ -1,15 +1,15 @@
 //! `verify` as its user runs it: a section of the configuration, results in the store, calls found
 //! again in the log of an HSM. `SoftHSM` stands for the HSM; its log is written here from the calls.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::harness::{Bench, Run, say};
+use super::harness::{Bench, Run};
+use super::softhsm;
 
 const LEDGER: &str = "aws/cloudhsm/hsm-softaaaa111";
 
@@ -31,49 +31,11 @@ const LOGGED: &[(&str, &str)] = &[
 struct Hsm {
     bench: Bench,
     module: PathBuf,
-    conf: PathBuf,
-}
-
-fn peer(name: &str, system: &str) -> Option<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let written = fs::read_to_string(root.join(".peers/tokens/paths")).unwrap_or_default();
-    let found = written.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-    let path = Path::new(found.unwrap_or(system)).canonicalize().ok();
-    let must = std::env::var_os("CI").is_some_and(|ci| ci == "true");
-    assert!(path.is_some() || !must, "{name} is missing: run `make peers`");
-    if path.is_none() {
-        say(&format!("SKIPPED: {name} is missing, run `make peers`"));
-    }
-    path
 }
 
 fn hsm(section: &str) -> Option<Hsm> {
-    let module = peer("softhsm", "/usr/lib/softhsm/libsofthsm2.so")?;
-    let util = peer("softhsm2-util", "/usr/bin/softhsm2-util")?;
     let bench = Bench::new();
-    let tokens = bench.path().join("tokens");
-    fs::create_dir(&tokens).unwrap();
-    let text = format!(
-        "directories.tokendir = {}\nobjectstore.backend = file\nlog.level = ERROR\nslots.removable = false\n",
-        tokens.display()
-    );
-    let conf = bench.file("softhsm2.conf", text);
-    let status = Command::new(util)
-        .args([
-            "--module",
-            module.to_str().unwrap(),
-            "--init-token",
-            "--free",
-            "--label",
-            "audit-a",
-        ])
-        .args(["--so-pin", "12345678", "--pin", "123456"])
-        .env("SOFTHSM2_CONF", &conf)
-        .output()
-        .unwrap();
-    assert!(status.status.success());
-    let pin = bench.file("pin", "123456\n");
-    private(&pin);
+    let module = softhsm::token(&bench, "audit-a")?;
     bench.file("verify.toml", "provider = \"aws-cloudhsm\"\n");
     let config = format!(
         "store = \"store\"\n[verify.hsm]\nmodule = {:?}\ntoken = \"audit-a\"\npin_source = \"file:pin\"\n\
@@ -81,19 +43,13 @@ fn hsm(section: &str) -> Option<Hsm> {
         module.display().to_string()
     );
     bench.file("keytrail.toml", config);
-    Some(Hsm { bench, module, conf })
-}
-
-#[cfg(unix)]
-fn private(path: &Path) {
-    use std::os::unix::fs::PermissionsExt as _;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+    Some(Hsm { bench, module })
 }
 
 impl Hsm {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.bench.command(arguments);
-        command.env("SOFTHSM2_CONF", &self.conf);
+        command.env("SOFTHSM2_CONF", softhsm::conf(&self.bench));
         command
     }
 
@@ -234,21 +190,12 @@ fn what_one_run_left_in_the_log_is_no_trace_of_the_next() {
 #[test]
 fn a_key_is_known_again_by_what_the_store_keeps_of_it() {
     let Some(hsm) = hsm("keys = [\"pkcs11:object=payments;type=secret-key\"]\n") else { return };
-    let Some(tool) = peer("pkcs11-tool", "/usr/bin/pkcs11-tool") else { return };
-    let pkcs11 = |arguments: &[&str]| {
-        let output = Command::new(&tool)
-            .args(["--module", hsm.module.to_str().unwrap(), "--token-label", "audit-a"])
-            .args(["--login", "--pin", "123456"])
-            .args(arguments)
-            .env("SOFTHSM2_CONF", &hsm.conf)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{output:?}");
-    };
+    let pkcs11 =
+        |arguments: &[&str]| softhsm::tool(&hsm.bench, (&hsm.module, "audit-a"), arguments);
     let make =
         ["--keygen", "--key-type", "aes:32", "--label", "payments", "--id", "07", "--sensitive"];
     let forget = ["--delete-object", "--type", "secrkey", "--label", "payments"];
-    pkcs11(&make);
+    let Some(()) = pkcs11(&make) else { return };
     let skip = "provider = \"aws-cloudhsm\"\nskip = [\"inventory.wrap-decrypt\"]\n";
     hsm.bench.file("verify.toml", skip);
     let known = |run: &Value| {
@@ -262,8 +209,8 @@ fn a_key_is_known_again_by_what_the_store_keeps_of_it() {
     assert_ne!(first.1, again.1, "the second run compares");
     assert_eq!(hsm.bench.number("SELECT count(DISTINCT run_id) FROM verifications"), 2);
     // Another key under the same name.
-    pkcs11(&forget);
-    pkcs11(&make);
+    pkcs11(&forget).unwrap();
+    pkcs11(&make).unwrap();
     let run = Run::of(hsm.command(&["verify", "--level", "use", "--format", "json"])).exits(1);
     assert_eq!(known(&run.json()).0, "FAIL");
     let check = hsm.bench.run(&["check", "--rule", "DR-04", "--format", "json"]).json();

@@ -1,67 +1,22 @@
 //! The page of a run of `verify`, of a real token with hostile labels, in a browser; and what the
 //! report says of the run.
 
-use std::fs;
 use std::path::PathBuf;
 
-use super::harness::{Bench, Run, say};
+use super::harness::{Bench, Run};
 use super::peers;
 use super::report::{HOSTILE, visit};
+use super::softhsm;
 
 /// A label of a token, which holds 32 bytes.
 const LABEL: &str = "\"'><script>document.title=1//";
 
-/// What `scripts/tokens.sh` wrote down of a tool or module.
-fn token_peer(name: &str) -> Option<PathBuf> {
-    let paths = fs::read_to_string(peers::tokens()?).unwrap();
-    let found = paths.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-    if found.is_none() {
-        say(&format!("SKIPPED: {name} is missing; run scripts/tokens.sh"));
-    }
-    found.map(PathBuf::from)
-}
-
 /// A token of `SoftHSM` with a hostile label that holds a key with one; gives its module.
 fn token(bench: &Bench) -> Option<PathBuf> {
-    let module = token_peer("softhsm")?;
-    let (util, tool) = (token_peer("softhsm2-util")?, token_peer("pkcs11-tool")?);
-    let tokens = bench.path().join("tokens");
-    fs::create_dir(&tokens).unwrap();
-    bench.file("softhsm2.conf", format!("directories.tokendir = {}\n", tokens.display()));
-    let pin = bench.file("pin", "123456");
-    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-    fs::set_permissions(pin, private).unwrap();
-    let run = |program: &PathBuf, arguments: &[&str]| {
-        let mut command = std::process::Command::new(program);
-        command.args(arguments).env("SOFTHSM2_CONF", bench.path().join("softhsm2.conf"));
-        Run::of(command).exits(0)
-    };
-    run(
-        &util,
-        &["--init-token", "--free", "--label", LABEL, "--so-pin", "12345678", "--pin", "123456"],
-    );
-    let key = HOSTILE.replace('\0', "");
-    let module_text = module.to_str().unwrap();
-    run(
-        &tool,
-        &[
-            "--module",
-            module_text,
-            "--token-label",
-            LABEL,
-            "--login",
-            "--pin",
-            "123456",
-            "--keygen",
-            "--key-type",
-            "aes:32",
-            "--label",
-            &key,
-            "--id",
-            "01",
-            "--extractable",
-        ],
-    );
+    let module = softhsm::token(bench, LABEL)?;
+    let label = HOSTILE.replace('\0', "");
+    let make = ["--keygen", "--key-type", "aes:32", "--label", &label, "--id", "01"];
+    softhsm::tool(bench, (&module, LABEL), &[&make[..], &["--extractable"]].concat())?;
     Some(module)
 }
 
@@ -73,7 +28,7 @@ fn verify(bench: &Bench, module: &PathBuf, arguments: &[&str]) -> Run {
         .arg(module)
         .args(["--pin-source", "file:pin", "--store", "store"])
         .args(arguments)
-        .env("SOFTHSM2_CONF", bench.path().join("softhsm2.conf"));
+        .env("SOFTHSM2_CONF", softhsm::conf(bench));
     Run::of(command)
 }
 

@@ -1,5 +1,6 @@
-//! How long it takes: measured by `make bench`, never judged by a test.
+//! How long it takes: told by `make bench`, never judged by a test.
 
+use std::env;
 use std::time::Instant;
 
 use keytrail::verify::result::Level;
@@ -8,8 +9,7 @@ use keytrail::verify::wire::{Attribute, Request};
 use crate::fixture::{Raw, Token, rows, softhsm};
 
 #[test]
-#[ignore = "measures"]
-fn a_drill() {
+fn a_drill_makes_its_checks_on_an_empty_token() {
     let Some(token) = softhsm() else { return };
     let begun = Instant::now();
     let document = token.verify(Level::Drill);
@@ -40,10 +40,9 @@ fn fill(token: &Token, count: u32) {
 }
 
 #[test]
-#[ignore = "measures"]
-fn an_inventory_of_many_keys() {
+fn an_inventory_of_more_keys_than_one_request_reads_has_each_of_them() {
     let Some(token) = softhsm() else { return };
-    let many = 10_000;
+    let many = if env::var_os("KEYTRAIL_SOAK").is_some() { 10_000 } else { 600 };
     let begun = Instant::now();
     fill(&token, many);
     let filled = begun.elapsed();
