@@ -16,9 +16,9 @@ help: ## what can be made
 
 .PHONY: demo
 demo: ## build, then import and judge the logs of three clouds and an HSM cluster
-	@$(CARGO) build --locked
+	@$(CARGO) build --locked --profile demo
 	rm -rf keytrail-demo
-	$(CARGO) run --locked --quiet -- demo --dir keytrail-demo
+	$(CARGO) run --locked --quiet --profile demo -- demo --dir keytrail-demo
 
 .PHONY: test
 test: fmt lint peers ## formatting, lints, all tests, documentation

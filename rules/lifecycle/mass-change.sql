@@ -73,14 +73,24 @@ pairs AS (
   FROM marked AS a JOIN marked AS b ON b.principal = a.principal AND b.bucket = a.bucket + 1
   WHERE b.time < a.time + $window
 ),
+-- What was done to each object within the window.
+touched AS (
+  SELECT
+    principal, first_event, began, object,
+    max(CASE WHEN NOT is_approved THEN 1 ELSE 0 END) AS unapproved,
+    max(CASE WHEN NOT is_approved AND NOT about_policy THEN 1 ELSE 0 END) AS destructive,
+    max(CASE WHEN NOT is_approved AND about_material THEN 1 ELSE 0 END) AS material
+  FROM pairs
+  GROUP BY principal, first_event, began, object
+),
 windows AS (
   SELECT
     principal, first_event, began,
-    count(DISTINCT object) AS objects,
-    count(DISTINCT object) FILTER (WHERE NOT is_approved) AS unapproved,
-    count(DISTINCT object) FILTER (WHERE NOT is_approved AND NOT about_policy) AS destructive,
-    count(DISTINCT object) FILTER (WHERE NOT is_approved AND about_material) AS material
-  FROM pairs
+    count(object) AS objects,
+    coalesce(sum(unapproved) FILTER (WHERE object IS NOT NULL), 0) AS unapproved,
+    coalesce(sum(destructive) FILTER (WHERE object IS NOT NULL), 0) AS destructive,
+    coalesce(sum(material) FILTER (WHERE object IS NOT NULL), 0) AS material
+  FROM touched
   GROUP BY principal, first_event, began
 ),
 largest AS (

@@ -4,30 +4,18 @@ neither the use of a key nor reading. A record that amends an earlier one, the s
 call, and a record that came again with other content (rule LOG-05 reports it) are left out, so that
 nothing is counted twice. `subject_key` is the key where the log's owner owns it too."""
 +++*/
-WITH base AS (
-  SELECT
-    event_id, ledger, time, provider, service, format, account, region, action, native_action, category, outcome,
-    error_code, actor_id, actor_name, actor_kind, actor_account, on_behalf_of, request_id, session_id,
-    key_id, key_version, key_alias, key_group, key_spec, protection_level, origin, hsm_id, target, approvers, details,
-    json_text(details, 'shared_event_id') AS shared_event_id,
-    json_text(details, 'amends') AS amends
-  FROM events
-  WHERE category NOT IN ('use', 'read', 'other')
-    AND action NOT IN ('hsm.login', 'hsm.logout', 'hsm.other', 'secret.read', 'certificate.read')
-    AND conflicts_with IS NULL
-),
-amended AS (
+WITH amended AS (
   SELECT DISTINCT b.event_id
-  FROM base AS b JOIN base AS original ON original.event_id = b.ledger || '|' || b.amends
+  FROM admin_records AS b JOIN admin_records AS original ON original.event_id = b.ledger || '|' || b.amends
   WHERE b.amends IS NOT NULL
 ),
 ranked AS (
-  SELECT base.*, row_number() OVER (
-      PARTITION BY coalesce('shared:' || shared_event_id, base.event_id)
+  SELECT r.*, row_number() OVER (
+      PARTITION BY coalesce('shared:' || shared_event_id, r.event_id)
       -- The copy in the log of the key's owner stands for the call.
-      ORDER BY CASE WHEN split_part(key_id, ':', 5) = account THEN 0 ELSE 1 END, base.event_id
+      ORDER BY CASE WHEN split_part(key_id, ':', 5) = account THEN 0 ELSE 1 END, r.event_id
     ) AS copy
-  FROM base LEFT ANTI JOIN amended ON base.event_id = amended.event_id
+  FROM admin_records AS r LEFT ANTI JOIN amended ON r.event_id = amended.event_id
 )
 SELECT
   event_id, ledger, time, provider, service, format, account, region, action, native_action, category, outcome,

@@ -12,10 +12,18 @@
 //! (`no_population`), with the gaps.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZero;
+use std::thread;
+use std::time::Instant;
 
 use datafusion::arrow::array::RecordBatch;
+use futures::StreamExt as _;
+use futures::lock::Mutex;
+use futures::stream;
 use jiff::Timestamp;
 use serde_json::Value;
+use tokio::sync::OnceCell;
+use tracing::debug;
 
 use crate::event::schema;
 use crate::finding::{
@@ -30,12 +38,15 @@ use super::gate::{CoverageIndex, Gated, Needs, Trust, describe, gate};
 use super::json::to_json;
 use super::param::{ParamOverride, Params, resolve};
 use super::requires;
-use super::sandbox::{Limits, QueryError};
+use super::sandbox::{LIMIT, Limits, QueryError};
 use super::sequence;
 use super::session::{Frame, Session};
 use super::set::{Rule, RuleSet};
 use super::waiver::{Waiver, apply};
 use super::worker::{Hire, Workers};
+
+/// The most rules that are judged at once: they share the memory that they may use.
+const AT_ONCE: usize = 4;
 
 /// What is asked.
 #[derive(Debug, Clone)]
@@ -115,12 +126,10 @@ pub async fn assess(
     coverage.sort();
     let workers = question.hire.map(|hire| Workers::new(hire, views.frame().limits));
     let index = CoverageIndex::new(&coverage);
-    let mut judge = Judge { set, session: &views, index, population: None, workers };
-    let (mut results, mut rules) = (Vec::new(), Vec::new());
-    for rule in selected {
-        rules.push(set.info(rule, &views.frame().overrides)?);
-        results.extend(judge.rule(rule).await?);
-    }
+    let judge = Judge::new(set, &views, index, workers);
+    let mut results = judge.all(&selected).await?;
+    let infos = selected.iter().map(|rule| set.info(rule, &views.frame().overrides));
+    let rules = infos.collect::<Result<_, _>>()?;
     results.sort_by(|a, b| (&a.rule, &a.subject).cmp(&(&b.rule, &b.subject)));
     let waivers = apply(&question.waivers, &mut results, as_of);
     let rules_digest = set.digest().to_owned();
@@ -181,8 +190,8 @@ struct Judge<'a> {
     session: &'a Session,
     index: CoverageIndex,
     /// Read when a rule first gives no row.
-    population: Option<Population>,
-    workers: Option<Workers>,
+    population: OnceCell<Population>,
+    workers: Option<Mutex<Workers>>,
 }
 
 /// A result's parts that do not come from its rule's header.
@@ -194,8 +203,52 @@ struct Outcome {
     gaps: Vec<Gap>,
 }
 
-impl Judge<'_> {
-    async fn rule(&mut self, rule: &Rule) -> Result<Vec<RuleResult>, RuleError> {
+impl<'a> Judge<'a> {
+    fn new(
+        set: &'a RuleSet,
+        session: &'a Session,
+        index: CoverageIndex,
+        workers: Option<Workers>,
+    ) -> Self {
+        let workers = workers.map(Mutex::new);
+        Self { set, session, index, population: OnceCell::new(), workers }
+    }
+
+    /// The results of rules. As many are judged at once as there are processors: planning takes as
+    /// long as reading, and keeps one of them busy. A rule that ran into a limit meanwhile is
+    /// judged once more by itself, and what is not ours is judged by itself where no process apart
+    /// does it.
+    async fn all(&self, rules: &[&Rule]) -> Result<Vec<RuleResult>, RuleError> {
+        let alone = |rule: &&&Rule| self.workers.is_none() && self.set.is_own(rule);
+        let (mut alone, together): (Vec<&Rule>, Vec<&Rule>) = rules.iter().partition(alone);
+        let at_once = thread::available_parallelism().map_or(1, NonZero::get).min(AT_ONCE);
+        let judged = together.into_iter().map(|rule| async move { (rule, self.rule(rule).await) });
+        let mut judged = stream::iter(judged).buffered(at_once);
+        let mut results = Vec::new();
+        while let Some((rule, outcome)) = judged.next().await {
+            let outcome = outcome?;
+            let limited = outcome.iter().any(|result| result.reason == LIMIT);
+            if limited && !self.set.is_own(rule) {
+                alone.push(rule);
+            } else {
+                results.extend(outcome);
+            }
+        }
+        self.session.forget_limits();
+        for rule in alone {
+            results.extend(self.rule(rule).await?);
+        }
+        Ok(results)
+    }
+
+    async fn rule(&self, rule: &Rule) -> Result<Vec<RuleResult>, RuleError> {
+        let started = Instant::now();
+        let results = self.judge(rule).await;
+        debug!(rule = rule.header.id, took = ?started.elapsed(), "judged");
+        results
+    }
+
+    async fn judge(&self, rule: &Rule) -> Result<Vec<RuleResult>, RuleError> {
         let session = self.session;
         let frame = session.frame();
         let params = resolve(&rule.header.id, &rule.header.params, &frame.overrides)?;
@@ -206,8 +259,10 @@ impl Judge<'_> {
             let outcome = Outcome { subject, status, reason, message, gaps: Vec::new() };
             Ok(vec![plain(rule, &params, outcome)])
         };
-        let answer = match &mut self.workers {
-            Some(workers) if self.set.is_own(rule) => workers.query(self.set, rule).await,
+        let answer = match &self.workers {
+            Some(workers) if self.set.is_own(rule) => {
+                workers.lock().await.query(self.set, rule).await
+            }
             _ => session.query_with(&rule.sql, &params).await,
         };
         let batches = match answer {
@@ -234,14 +289,9 @@ impl Judge<'_> {
     }
 
     /// What it means that a rule found nothing to judge.
-    async fn without_rows(&mut self, rule: &Rule) -> Result<Outcome, QueryError> {
-        let population = match self.population.take() {
-            Some(population) => population,
-            None => population(self.session).await?,
-        };
-        let outcome = self.empty(&rule.header.needs, &population);
-        self.population = Some(population);
-        Ok(outcome)
+    async fn without_rows(&self, rule: &Rule) -> Result<Outcome, QueryError> {
+        let population = self.population.get_or_try_init(|| population(self.session)).await?;
+        Ok(self.empty(&rule.header.needs, population))
     }
 
     fn empty(&self, needs: &Needs, population: &Population) -> Outcome {

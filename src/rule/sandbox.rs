@@ -76,6 +76,9 @@ impl Default for Limits {
     }
 }
 
+/// The reason of a query that exceeded a limit.
+pub(super) const LIMIT: &str = "limit_exceeded";
+
 /// Why a query gave no rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct QueryError {
@@ -104,14 +107,18 @@ impl QueryError {
 
     /// The query exceeded a limit.
     pub(super) fn limit(message: impl Into<String>) -> Self {
-        Self::new("limit_exceeded", message)
+        Self::new(LIMIT, message)
+    }
+
+    pub(super) fn is_limit(&self) -> bool {
+        self.reason == LIMIT
     }
 
     /// What another process says of a query.
     pub(super) fn told(reason: &str, message: String) -> Self {
         match reason {
             "query_refused" => Self::refused(message),
-            "limit_exceeded" => Self::limit(message),
+            LIMIT => Self::limit(message),
             _ => Self::failed(message),
         }
     }

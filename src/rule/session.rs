@@ -4,16 +4,19 @@
 //! fails makes every query that names it fail with its message.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::datasource::MemTable;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::prelude::{SessionConfig, SessionContext};
-use futures::lock::Mutex;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use jiff::Timestamp;
+use tokio::sync::OnceCell;
+use tracing::debug;
 
 use crate::event::schema;
 use crate::finding::Period;
@@ -50,11 +53,15 @@ struct Inner {
     context: SessionContext,
     views: Vec<View>,
     known: BTreeSet<String>,
+    /// Views that one other view is made of, and that no rule names: they are let go with it.
+    steps: BTreeSet<String>,
     times: Bindings,
     frame: Frame,
     /// What became of each view that was computed: the memory that it holds, or why it failed.
-    computed: Mutex<BTreeMap<String, Result<Arc<MemoryReservation>, QueryError>>>,
+    computed: Mutex<BTreeMap<String, Computed>>,
 }
+
+type Computed = Arc<OnceCell<Result<MemoryReservation, QueryError>>>;
 
 impl Session {
     /// Opens a session over `tables` and the views of `set`. An override of a rule or parameter
@@ -75,7 +82,8 @@ impl Session {
             .collect();
         let times = Bindings::times(frame.as_of, frame.period);
         let computed = Mutex::new(BTreeMap::new());
-        Ok(Self(Arc::new(Inner { context, views, known, times, frame, computed })))
+        let steps = steps(set);
+        Ok(Self(Arc::new(Inner { context, views, known, steps, times, frame, computed })))
     }
 
     /// Runs one query over tables and views; `$as_of`, `$period_from` and `$period_to` may stand in
@@ -105,41 +113,72 @@ impl Session {
         self.0.times.with(params).bind(&mut statement).map_err(QueryError::failed)?;
         let named = sandbox::names(&statement, &self.0.known)?;
         self.compute(&named).await?;
-        sandbox::run(&self.0.context, statement, self.0.frame.limits).await
+        let started = Instant::now();
+        let answer = sandbox::run(&self.0.context, statement, self.0.frame.limits).await;
+        debug!(took = ?started.elapsed(), "answered");
+        answer
     }
 
     /// Runs a query of the engine's own over tables, whose time no rule's limit bounds.
     pub(super) async fn query_own(&self, sql: &str) -> Result<Vec<RecordBatch>, QueryError> {
         let limits = Limits { time: OWN_TIME, rows: usize::MAX, ..self.0.frame.limits };
-        sandbox::run(&self.0.context, sandbox::parse(sql)?, limits).await
+        let started = Instant::now();
+        let answer = sandbox::run(&self.0.context, sandbox::parse(sql)?, limits).await;
+        debug!(sql, took = ?started.elapsed(), "looked up");
+        answer
     }
 
     /// Computes the views among `named`, and those that they use, unless that was done before.
     async fn compute(&self, named: &[String]) -> Result<(), QueryError> {
-        let inner = &self.0;
-        let mut wanted: BTreeSet<&str> = named.iter().map(String::as_str).collect();
-        for view in inner.views.iter().rev() {
-            if wanted.contains(view.name.as_str()) {
-                wanted.extend(view.uses.iter().map(String::as_str));
-            }
-        }
-        let mut computed = inner.computed.lock().await;
-        for view in inner.views.iter().filter(|view| wanted.contains(view.name.as_str())) {
-            let outcome = match computed.get(&view.name) {
-                Some(outcome) => outcome.clone(),
-                None => self.view(view).await.map_err(|error| QueryError {
-                    reason: error.reason,
-                    message: format!("view `{}` ({}): {}", view.name, view.path, error.message),
-                    view: Some(view.name.clone()),
-                }),
-            };
-            computed.insert(view.name.clone(), outcome.clone());
-            outcome?;
+        // Those that others are made of come last: they may be let go with them.
+        for view in self.0.views.iter().rev().filter(|view| named.contains(&view.name)) {
+            self.ensure(view).await?;
         }
         Ok(())
     }
 
-    async fn view(&self, view: &View) -> Result<Arc<MemoryReservation>, QueryError> {
+    /// Computes a view and what it uses, once, however many ask for it at the same time.
+    fn ensure<'a>(&'a self, view: &'a View) -> BoxFuture<'a, Result<(), QueryError>> {
+        let computing = async move {
+            let computed = self.cell(&view.name);
+            let outcome = computed.get_or_init(|| async move {
+                for used in self.0.views.iter().filter(|used| view.uses.contains(&used.name)) {
+                    self.ensure(used).await?;
+                }
+                let held = self.view(view).await.map_err(|error| QueryError {
+                    reason: error.reason,
+                    message: format!("view `{}` ({}): {}", view.name, view.path, error.message),
+                    view: Some(view.name.clone()),
+                })?;
+                for step in view.uses.iter().filter(|name| self.0.steps.contains(*name)) {
+                    self.forget(|name, _| name == step);
+                    self.0.context.deregister_table(step.as_str())?;
+                }
+                Ok(held)
+            });
+            outcome.await.as_ref().map(drop).map_err(Clone::clone)
+        };
+        computing.boxed()
+    }
+
+    fn cell(&self, view: &str) -> Computed {
+        let mut computed = self.0.computed.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(computed.entry(view.to_owned()).or_default())
+    }
+
+    fn forget(&self, which: impl Fn(&str, &Computed) -> bool) {
+        let mut computed = self.0.computed.lock().unwrap_or_else(PoisonError::into_inner);
+        computed.retain(|name, outcome| !which(name, outcome));
+    }
+
+    /// Lets views be tried again that ran into a limit.
+    pub(super) fn forget_limits(&self) {
+        self.forget(|_, outcome| {
+            outcome.get().is_some_and(|told| told.as_ref().is_err_and(QueryError::is_limit))
+        });
+    }
+
+    async fn view(&self, view: &View) -> Result<MemoryReservation, QueryError> {
         let inner = &self.0;
         let params = resolve(&view.name, &view.params, &inner.frame.overrides)
             .map_err(|error| QueryError::failed(error.to_string()))?;
@@ -151,7 +190,10 @@ impl Session {
         }
         // Rows of a view are held in memory and bounded by it, not counted.
         let limits = Limits { rows: usize::MAX, ..inner.frame.limits };
+        let started = Instant::now();
         let batches = sandbox::run(&inner.context, statement, limits).await?;
+        let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+        debug!(view = view.name, rows, took = ?started.elapsed(), "computed");
         let pool = &inner.context.runtime_env().memory_pool;
         let held = MemoryConsumer::new(format!("view {}", view.name)).register(pool);
         held.try_grow(batches.iter().map(sandbox::size).sum())?;
@@ -159,8 +201,17 @@ impl Session {
             let table = MemTable::try_new(schema, vec![batches])?;
             inner.context.register_table(view.name.as_str(), Arc::new(table))?;
         }
-        Ok(Arc::new(held))
+        Ok(held)
     }
+}
+
+fn steps(set: &RuleSet) -> BTreeSet<String> {
+    let named: BTreeSet<String> =
+        set.rules().flat_map(|rule| sandbox::tables_named(&rule.sql)).collect();
+    let once =
+        |name: &String| set.views().iter().filter(|view| view.uses.contains(name)).count() == 1;
+    let views = set.views().iter().map(|view| &view.name);
+    views.filter(|name| !named.contains(*name) && once(name)).cloned().collect()
 }
 
 fn context(limits: Limits) -> Result<SessionContext, QueryError> {

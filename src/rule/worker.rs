@@ -103,7 +103,7 @@ impl Workers {
             Some(worker) => worker,
             none => none.insert(Worker::start(&self.hire, self.limits)?),
         };
-        writeln!(worker.asked, "{}", rule.header.id)?;
+        worker.say(&rule.header.id)?;
         let answer = worker.answers.next().await.unwrap_or_else(|| Err(ended()));
         let (head, rows) = answer?;
         if let Some(Failed { reason, message, view }) = head.failed {
@@ -148,8 +148,17 @@ impl Worker {
                 }
             }
         })?;
-        writeln!(worker.asked, "{}", hire.job)?;
+        worker.say(&hire.job)?;
         Ok(worker)
+    }
+
+    /// Sends a line. A process that has ended is asked for its answer all the same: it may have
+    /// said why before.
+    fn say(&mut self, line: &str) -> io::Result<()> {
+        match writeln!(self.asked, "{line}") {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+            _ => Ok(()),
+        }
     }
 }
 

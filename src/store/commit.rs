@@ -8,7 +8,7 @@ use arrow::array::RecordBatch;
 use deltalake::checkpoints::create_checkpoint;
 use deltalake::kernel::transaction::{CommitBuilder, CommitProperties, TransactionError};
 use deltalake::kernel::{Action, Add, PrimitiveType, Transaction};
-use deltalake::parquet::basic::{Compression, ZstdLevel};
+use deltalake::parquet::basic::{Compression, Encoding, ZstdLevel};
 use deltalake::parquet::file::properties::{EnabledStatistics, WriterProperties};
 use deltalake::parquet::schema::types::ColumnPath;
 use deltalake::protocol::{DeltaOperation, SaveMode};
@@ -25,6 +25,27 @@ pub(super) const CHECKPOINT_EVERY: i64 = 100;
 
 /// Rows in one group of a file.
 pub(super) const ROW_GROUP: usize = 128 * 1024;
+
+/// Columns of the journal that are worth compressing. In the others nearly every value stands in a
+/// dictionary of few or is random: they hardly get smaller, and each column of each file would need
+/// a compressor, and whoever reads it a decompressor, of its own.
+const COMPRESSED: &[&str] = &[
+    "conflicts_with",
+    "details",
+    "error_message",
+    "event_id",
+    "key_id",
+    "place",
+    "request_id",
+    "session_id",
+    "source",
+    "source_ip",
+    "target",
+    "user_agent",
+];
+
+/// Numbers that grow from row to row: the steps are written.
+const ASCENDING: &[&str] = &["leaf_index", "time"];
 
 /// Columns that nobody looks for a range of: their smallest and largest values are not looked for.
 const UNSORTED: &[&str] = &[
@@ -84,7 +105,7 @@ async fn write(
     let rows = batches.iter().map(RecordBatch::num_rows).sum();
     let mut writer = RecordBatchWriter::for_table(table)
         .map_err(failed("write", name))?
-        .with_writer_properties(properties(rows));
+        .with_writer_properties(properties(name, rows));
     for batch in batches {
         write_batch(&mut writer, batch, day).await.map_err(failed("write", name))?;
     }
@@ -117,13 +138,24 @@ async fn write_batch(
     writer.write_partition(batch, &values, WriteMode::Default).await.map(drop)
 }
 
-/// The properties of every file: what is filtered by has a Bloom filter, sized to the rows; what
-/// is unique has no dictionary.
-pub(super) fn properties(rows: usize) -> WriterProperties {
-    let level = ZstdLevel::try_new(3).unwrap_or_default();
-    let mut builder = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(level))
-        .set_max_row_group_row_count(Some(ROW_GROUP));
+/// The properties of a table's files: what is filtered by has a Bloom filter, sized to the rows;
+/// what is unique has no dictionary.
+pub(super) fn properties(table: &str, rows: usize) -> WriterProperties {
+    let zstd = |level| Compression::ZSTD(ZstdLevel::try_new(level).unwrap_or_default());
+    let mut builder = WriterProperties::builder().set_max_row_group_row_count(Some(ROW_GROUP));
+    if table == "journal" {
+        for column in COMPRESSED {
+            builder = builder.set_column_compression(ColumnPath::from(*column), zstd(3));
+        }
+        for column in ASCENDING {
+            let column = ColumnPath::from(*column);
+            builder = builder
+                .set_column_dictionary_enabled(column.clone(), false)
+                .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED);
+        }
+    } else {
+        builder = builder.set_compression(zstd(3));
+    }
     let distinct = u64::try_from(rows.min(ROW_GROUP)).unwrap_or(1).max(64);
     for column in ["event_id", "key_id"] {
         let path = ColumnPath::from(column);
@@ -131,12 +163,11 @@ pub(super) fn properties(rows: usize) -> WriterProperties {
             .set_column_bloom_filter_enabled(path.clone(), true)
             .set_column_bloom_filter_max_ndv(path, distinct);
     }
-    for column in ["event_id", "leaf_index", "request_id", "raw", "leaf_hash"] {
+    for column in ["event_id", "request_id", "raw", "leaf_hash"] {
         builder = builder.set_column_dictionary_enabled(ColumnPath::from(column), false);
     }
     // Most bytes are those of records: the fast level takes a third less time, and less room too.
-    let fast = Compression::ZSTD(ZstdLevel::try_new(1).unwrap_or_default());
-    builder = builder.set_column_compression(ColumnPath::from("raw"), fast);
+    builder = builder.set_column_compression(ColumnPath::from("raw"), zstd(1));
     for column in UNSORTED {
         let (path, none) = (ColumnPath::from(*column), EnabledStatistics::None);
         builder = builder.set_column_statistics_enabled(path, none);
@@ -179,11 +210,21 @@ pub(super) async fn apply(
         Err(error) => return Err(failed("write", name)(error)),
     };
     table.update_state().await.map_err(failed("read", name))?;
-    if (version + 1) % CHECKPOINT_EVERY == 0 {
-        // A checkpoint only shortens opening; the next one makes up for one that fails.
-        drop(checkpoint(table, name).await);
+    // A checkpoint only shortens opening; the next one makes up for one that fails.
+    if (version + 1) % CHECKPOINT_EVERY == 0 && checkpoint(table, name).await.is_ok() {
+        reopen(table).await;
     }
     Ok(Some(version))
+}
+
+/// Reads the list of files anew. In memory it has a part for each commit that came since it was
+/// read, and every commit and every query goes through all parts.
+async fn reopen(table: &mut DeltaTable) {
+    let mut fresh = DeltaTable::new(table.log_store());
+    // Where that fails, what is there still holds.
+    if fresh.load().await.is_ok() {
+        *table = fresh;
+    }
 }
 
 /// Writes what the log adds up to beside it, so that opening need not read all of it.

@@ -6,8 +6,10 @@
 //! reads columns and rows that it needs, in as many threads as the engine has.
 
 mod footers;
+mod small;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
@@ -28,7 +30,7 @@ use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
+use datafusion::physical_optimizer::pruning::{PruningPredicate, PruningPredicateBuilder};
 use datafusion::physical_plan::ExecutionPlan;
 #[expect(deprecated, reason = "the engine has no other step of its own that does it")]
 use datafusion::physical_plan::coalesce_batches::CoalesceBatchesExec;
@@ -37,6 +39,7 @@ use futures::lock::Mutex;
 use object_store::ObjectMeta;
 
 use self::footers::Footers;
+use self::small::{SmallFile, SmallFiles};
 use super::StoreError;
 use super::table::failed;
 
@@ -49,6 +52,9 @@ const FEW: usize = 32;
 /// Files of fewer bytes are small.
 const SMALL: u64 = 4 << 20;
 
+/// Columns with a Bloom filter.
+const LOOKED_UP: &[&str] = &["event_id", "key_id"];
+
 /// Of more files than that, footers are not looked at together: they would not fit.
 const MOST_FOOTERS: usize = 4096;
 
@@ -57,6 +63,7 @@ pub(super) struct Files {
     table: DeltaTable,
     /// What stands in the files: the table's columns without those that it is partitioned by.
     schema: SchemaRef,
+    /// In the order of the log's statistics.
     listed: Vec<PartitionedFile>,
     cache: Arc<FileMetadataCache>,
     footers: Mutex<Option<Arc<Footers>>>,
@@ -93,28 +100,57 @@ impl Files {
         Ok(Some(Self { table, schema, listed: files, cache, footers: Mutex::new(None) }))
     }
 
-    /// The files that may hold rows that match. What cannot be told is read.
-    async fn matching(&self, predicate: Option<&Arc<dyn PhysicalExpr>>) -> Result<Kept> {
-        let all = || self.listed.clone();
-        let Some(predicate) = predicate else { return Ok(all()) };
-        let builder = PruningPredicateBuilder::new().with_file_schema(self.schema());
-        let Ok(predicate) = builder.try_build(Arc::clone(predicate)) else { return Ok(all()) };
+    /// Which files may hold rows that match. What cannot be told is read.
+    async fn matching(&self, predicate: Option<&PruningPredicate>) -> Result<Vec<bool>> {
+        let all = vec![true; self.listed.len()];
+        let Some(predicate) = predicate else { return Ok(all) };
         let state = self.table.snapshot().ok();
         let by_log = state.and_then(|state| predicate.prune(&state.log_data()).ok());
-        let mut kept = by_log.unwrap_or_default();
-        if kept.len() != self.listed.len() {
-            kept = vec![true; self.listed.len()];
-        }
-        let left = kept.iter().filter(|kept| **kept).count();
-        if left > FEW
+        let kept = by_log.filter(|kept| kept.len() == all.len()).unwrap_or(all);
+        if count(&kept) > FEW
             && self.listed.len() <= MOST_FOOTERS
-            && let Some(by_footers) = self.footers().await?.matching(&predicate)
+            && let Some(by_footers) = self.footers().await?.matching(predicate)
             && by_footers.len() == kept.len()
         {
-            kept = kept.into_iter().zip(by_footers).map(|(one, other)| one && other).collect();
+            return Ok(kept.into_iter().zip(by_footers).map(|(one, other)| one && other).collect());
         }
-        let files = self.listed.iter().zip(kept);
-        Ok(files.filter(|(_, kept)| *kept).map(|(file, _)| file.clone()).collect())
+        Ok(kept)
+    }
+
+    /// Reads many small files; `None` where the engine's own reader is better at it, or has to.
+    async fn small(
+        &self,
+        kept: &[bool],
+        pruning: Option<&PruningPredicate>,
+        (groups, projection, predicate): (usize, Option<&Vec<usize>>, Option<&Predicate>),
+    ) -> Result<Option<SmallFiles>> {
+        let many = count(kept) > FEW && self.listed.len() <= MOST_FOOTERS;
+        // The engine asks the Bloom filters, and mostly need not open the file's columns then.
+        let looked_up = |name: &str| LOOKED_UP.contains(&name);
+        let looked_up = pruning.is_some_and(|pruning| {
+            pruning.literal_guarantees().iter().any(|known| looked_up(known.column.name()))
+        });
+        if !many || looked_up || self.mean_size() > SMALL {
+            return Ok(None);
+        }
+        let footers = self.footers().await?;
+        let (Some(footers), Some(folder)) = (footers.alike(), self.folder()) else {
+            return Ok(None);
+        };
+        let files = self.listed.iter().zip(footers).zip(kept).filter(|(_, kept)| **kept);
+        let files = files.map(|((file, footer), _)| {
+            let path = folder.join(file.path().as_ref());
+            (file.object_meta.size, SmallFile { path, footer: footer.clone() })
+        });
+        let mut files: Vec<_> = files.collect();
+        files.sort_by(|(_, a), (_, b)| a.path.cmp(&b.path));
+        let files = shared_out(files, groups);
+        SmallFiles::new(files, &self.schema, projection, predicate.cloned()).map(Some)
+    }
+
+    /// The table's folder.
+    fn folder(&self) -> Option<PathBuf> {
+        self.table.log_store().root_url().to_file_path().ok()
     }
 
     /// The size of a file, on average, in bytes.
@@ -136,19 +172,22 @@ impl Files {
     }
 }
 
-type Kept = Vec<PartitionedFile>;
+type Predicate = Arc<dyn PhysicalExpr>;
 
-/// Files in `count` groups of about the same size.
-fn groups(mut files: Vec<PartitionedFile>, count: usize) -> Vec<FileGroup> {
+fn count(kept: &[bool]) -> usize {
+    kept.iter().filter(|kept| **kept).count()
+}
+
+/// Files, each with its size, in `count` groups of about the same size.
+fn shared_out<T: Clone>(files: Vec<(u64, T)>, count: usize) -> Vec<Vec<T>> {
     let mut groups = vec![(0, Vec::new()); count.clamp(1, files.len().max(1))];
-    files.sort_by(|a, b| a.path().cmp(b.path()));
-    for file in files {
+    for (bytes, file) in files {
         if let Some((size, group)) = groups.iter_mut().min_by_key(|(size, _)| *size) {
-            *size += file.object_meta.size;
+            *size += bytes;
             group.push(file);
         }
     }
-    groups.into_iter().map(|(_, files)| FileGroup::new(files)).collect()
+    groups.into_iter().map(|(_, files)| files).collect()
 }
 
 #[async_trait]
@@ -180,8 +219,21 @@ impl TableProvider for Files {
         let predicate = conjunction(filters.iter().cloned())
             .map(|filter| state.create_physical_expr(filter, &columns))
             .transpose()?;
-        let files = self.matching(predicate.as_ref()).await?;
-        let files = groups(files, state.config().target_partitions());
+        let pruning = predicate.as_ref().and_then(|predicate| {
+            let builder = PruningPredicateBuilder::new().with_file_schema(self.schema());
+            builder.try_build(Arc::clone(predicate)).ok()
+        });
+        let kept = self.matching(pruning.as_ref()).await?;
+        let groups = state.config().target_partitions();
+        let wanted = (groups, projection, predicate.as_ref());
+        if let Some(small) = self.small(&kept, pruning.as_ref(), wanted).await? {
+            return Ok(Arc::new(small.with_limit(limit)));
+        }
+        let files = self.listed.iter().zip(kept).filter(|(_, kept)| *kept);
+        let mut files: Vec<_> =
+            files.map(|(file, _)| (file.object_meta.size, file.clone())).collect();
+        files.sort_by(|(_, a), (_, b)| a.path().cmp(b.path()));
+        let files = shared_out(files, groups).into_iter().map(FileGroup::new).collect();
         let store = self.table.log_store().object_store(None);
         let footers = Arc::clone(&self.cache);
         let global = state.config_options().execution.parquet.clone();
@@ -322,28 +374,28 @@ mod tests {
             let few = read(&files, &filter, &["error_code"]).await;
             assert_eq!(few.len(), ours.len(), "{filter}");
         }
+        // What was compared is this reader, and not the engine's.
+        let state = SessionContext::new().state();
+        let plan = files.scan(&state, None, &[], None).await.unwrap();
+        assert_eq!(plan.name(), "SmallFiles");
         let again = Files::list(&store.journal, "journal", &any.schema()).unwrap().unwrap();
         let columns = DFSchema::try_from(files.schema()).unwrap();
-        let state = SessionContext::new().state();
         // The log tells of times, footers alone of sources; a file of receipts has no source at all.
         let early = col("time").lt(at("2026-01-03T00:00:00Z"));
         for (filter, most) in [(early, 30), (col("source").eq(lit("nowhere")), 1)] {
             let predicate = state.create_physical_expr(filter.clone(), &columns).unwrap();
-            let matching = again.matching(Some(&predicate)).await.unwrap().len();
+            let pruning = PruningPredicateBuilder::new().with_file_schema(again.schema());
+            let pruning = pruning.try_build(predicate).unwrap();
+            let matching = count(&again.matching(Some(&pruning)).await.unwrap());
             assert!(matching <= most, "{filter}: {matching} files are read");
         }
     }
 
     #[test]
     fn files_are_shared_out_by_their_sizes() {
-        let file = |name: &str, size| PartitionedFile::new(name.to_owned(), size);
-        let given = vec![file("a", 100), file("b", 10), file("c", 10), file("d", 90)];
-        let sizes = |groups: Vec<FileGroup>| -> Vec<u64> {
-            let size = |group: FileGroup| group.iter().map(|file| file.object_meta.size).sum();
-            groups.into_iter().map(size).collect()
-        };
-        assert_eq!(sizes(groups(given.clone(), 2)), [100, 110]);
-        assert_eq!(sizes(groups(given, 9)).len(), 4);
-        assert_eq!(groups(Vec::new(), 2).len(), 1);
+        let given = vec![(100, 'a'), (10, 'b'), (10, 'c'), (90, 'd')];
+        assert_eq!(shared_out(given.clone(), 2), [vec!['a'], vec!['b', 'c', 'd']]);
+        assert_eq!(shared_out(given, 9).len(), 4);
+        assert_eq!(shared_out(Vec::<(u64, char)>::new(), 2), [Vec::<char>::new()]);
     }
 }

@@ -85,6 +85,17 @@ async fn a_worker_that_cannot_get_ready_says_why() {
 }
 
 #[tokio::test]
+async fn a_worker_that_ends_before_it_has_read_its_job_still_says_why() {
+    let answer = said("SELECT 1", Some("the store is gone")).await;
+    let (mut workers, _file) = workers("cat \"$1\"", &answer);
+    // More than a pipe holds: the rest cannot be written once the process has ended.
+    workers.hire.job = "{}".repeat(1 << 20);
+    let set = set("SELECT 1");
+    let error = workers.query(&set, set.get("A-1").unwrap()).await.unwrap_err();
+    assert_eq!(error.message, "the store is gone");
+}
+
+#[tokio::test]
 async fn a_view_that_failed_is_not_tried_again() {
     let sql = "SELECT * FROM v";
     let answer = said(sql, None).await;

@@ -155,7 +155,7 @@ async fn rewrite(
     let rows = usize::try_from(bin.rows).unwrap_or(usize::MAX);
     let mut writer = RecordBatchWriter::for_table(table)
         .map_err(failed("write", name))?
-        .with_writer_properties(commit::properties(rows));
+        .with_writer_properties(commit::properties(name, rows));
     let paths: Vec<PathBuf> = bin.removes.iter().map(|file| folder.join(&file.path)).collect();
     let mut sorted = Rows::open(name, &paths, (bin.partition.as_deref(), true)).await?;
     let mut before = Sum::default();

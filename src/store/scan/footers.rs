@@ -12,6 +12,7 @@ use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::cache::cache_manager::FileMetadataCache;
 use datafusion::parquet::arrow::arrow_reader::statistics::StatisticsConverter;
+use datafusion::parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use datafusion::parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 use datafusion::physical_optimizer::pruning::{PruningPredicate, PruningStatistics};
 use futures::future::try_join_all;
@@ -24,7 +25,9 @@ const PARTS: usize = 4;
 #[derive(Debug)]
 pub(super) struct Footers {
     schema: SchemaRef,
-    files: Vec<Arc<ParquetMetaData>>,
+    files: Vec<ArrowReaderMetadata>,
+    /// Whether all files have the columns of the table, and no others.
+    alike: bool,
 }
 
 impl Footers {
@@ -37,13 +40,15 @@ impl Footers {
     ) -> Result<Self> {
         let parts = files.chunks(files.len().div_ceil(PARTS).max(1)).map(|part| {
             let (part, store, cache) = (part.to_vec(), Arc::clone(store), Arc::clone(cache));
+            let schema = Arc::clone(&schema);
             tokio::spawn(async move {
                 let mut read = Vec::with_capacity(part.len());
                 for file in &part {
                     let footer = DFParquetMetadata::new(&*store, file)
                         .with_file_metadata_cache(Some(Arc::clone(&cache)))
                         .with_page_index_policy(Some(PageIndexPolicy::Skip));
-                    read.push(footer.fetch_metadata().await?);
+                    let footer = footer.fetch_metadata().await?;
+                    read.push(told(footer, &schema)?);
                 }
                 Ok::<_, DataFusionError>(read)
             })
@@ -54,17 +59,29 @@ impl Footers {
         {
             files.extend(part?);
         }
-        Ok(Self { schema, files })
+        let alike = files.iter().all(|file| file.schema().fields() == schema.fields());
+        Ok(Self { schema, files, alike })
+    }
+
+    /// The footers as they are read with the table's own types, where all files have the table's
+    /// columns and no others.
+    pub(super) fn alike(&self) -> Option<&[ArrowReaderMetadata]> {
+        self.alike.then_some(&self.files)
     }
 
     /// Which files may hold rows that match; `None` where that cannot be told.
     pub(super) fn matching(&self, predicate: &PruningPredicate) -> Option<Vec<bool>> {
         let groups = predicate.prune(self).ok()?;
         let mut groups = groups.into_iter();
-        let mut any = |file: &Arc<ParquetMetaData>| {
-            groups.by_ref().take(file.num_row_groups()).fold(false, |any, group| any | group)
+        let mut any = |file: &ArrowReaderMetadata| {
+            let count = file.metadata().num_row_groups();
+            groups.by_ref().take(count).fold(false, |any, group| any | group)
         };
         Some(self.files.iter().map(&mut any).collect())
+    }
+
+    fn all(&self) -> impl Iterator<Item = &ParquetMetaData> {
+        self.files.iter().map(|file| &**file.metadata())
     }
 
     /// A statistic of a column, for every row group of every file.
@@ -74,7 +91,7 @@ impl Footers {
         read: impl Fn(&StatisticsConverter<'_>, &ParquetMetaData) -> Option<ArrayRef>,
     ) -> Option<ArrayRef> {
         let mut arrays = Vec::with_capacity(self.files.len());
-        for file in &self.files {
+        for file in self.all() {
             let columns = file.file_metadata().schema_descr();
             let converter = StatisticsConverter::try_new(&column.name, &self.schema, columns);
             arrays.push(read(&converter.ok()?, file)?);
@@ -82,6 +99,14 @@ impl Footers {
         let arrays: Vec<_> = arrays.iter().map(AsRef::as_ref).collect();
         arrow::compute::concat(&arrays).ok()
     }
+}
+
+/// A footer as it is read with the types of `schema`; with its own where it has other columns.
+fn told(footer: Arc<ParquetMetaData>, schema: &SchemaRef) -> Result<ArrowReaderMetadata> {
+    let options = ArrowReaderOptions::new().with_schema(Arc::clone(schema));
+    let fitted = ArrowReaderMetadata::try_new(Arc::clone(&footer), options);
+    let own = |_| ArrowReaderMetadata::try_new(footer, ArrowReaderOptions::new());
+    Ok(fitted.or_else(own)?)
 }
 
 impl PruningStatistics for Footers {
@@ -94,7 +119,7 @@ impl PruningStatistics for Footers {
     }
 
     fn num_containers(&self) -> usize {
-        self.files.iter().map(|file| file.num_row_groups()).sum()
+        self.all().map(ParquetMetaData::num_row_groups).sum()
     }
 
     fn null_counts(&self, column: &Column) -> Option<ArrayRef> {
@@ -105,7 +130,7 @@ impl PruningStatistics for Footers {
     }
 
     fn row_counts(&self) -> Option<ArrayRef> {
-        let groups = self.files.iter().flat_map(|file| file.row_groups());
+        let groups = self.all().flat_map(ParquetMetaData::row_groups);
         let counts = groups.map(|group| u64::try_from(group.num_rows()).ok());
         Some(Arc::new(counts.collect::<UInt64Array>()))
     }
