@@ -109,7 +109,10 @@ opencryptoki() {
         printf 'version opencryptoki-3.1\nslot 3\n{\nstdll = libpkcs11_sw.so\n}\n' \
             >/etc/opencryptoki/opencryptoki.conf
         /usr/sbin/pkcsslotd || { say "without opencryptoki: its daemon does not start"; return; }
-        sleep 1
+        for _ in {1..100}; do
+            if /usr/sbin/pkcsconf -s >/dev/null 2>&1; then break; fi
+            sleep 0.2
+        done
     fi
     if ! /usr/sbin/pkcsconf -t -c 3 2>/dev/null | grep -q 'Label: ocktok'; then
         printf 'ocktok\n' | /usr/sbin/pkcsconf -I -c 3 -S 87654321 >/dev/null

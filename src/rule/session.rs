@@ -231,3 +231,60 @@ fn context(limits: Limits) -> Result<SessionContext, QueryError> {
     }
     Ok(context)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RULE: &str = "/*+++\nid = \"A-1\"\ntitle = \"t\"\nseverity = \"low\"\nrationale = \"r\"\n\
+                        remediation = \"r\"\n+++*/\nSELECT * FROM top";
+
+    fn session() -> Session {
+        let set = RuleSet::from_texts(&[
+            ("a/a.sql", RULE),
+            ("views/step.sql", "SELECT 1 AS one UNION ALL SELECT 2"),
+            ("views/shared.sql", "SELECT 3 AS three"),
+            ("views/top.sql", "SELECT one, three FROM step CROSS JOIN shared"),
+            ("views/other.sql", "SELECT three FROM shared"),
+        ]);
+        let time = |text: &str| text.parse::<Timestamp>().unwrap();
+        let (from, to) = (time("2025-01-01T00:00:00Z"), time("2026-01-01T00:00:00Z"));
+        let limits = Limits::default();
+        let frame = Frame { as_of: to, period: Period { from, to }, overrides: Vec::new(), limits };
+        Session::open(&set.unwrap(), &Tables::new(), frame).unwrap()
+    }
+
+    fn rows(answer: &[RecordBatch]) -> usize {
+        answer.iter().map(RecordBatch::num_rows).sum()
+    }
+
+    #[tokio::test]
+    async fn a_view_that_only_one_other_is_made_of_is_let_go_with_it_and_comes_back_when_asked_for()
+    {
+        let session = session();
+        let held = |name: &str| session.0.context.table_exist(name).unwrap();
+        assert_eq!(rows(&session.query("SELECT * FROM top").await.unwrap()), 2);
+        assert!(held("top") && held("shared") && !held("step"));
+        assert_eq!(rows(&session.query("SELECT * FROM top").await.unwrap()), 2);
+        assert!(!held("step"), "it is not computed again for what is there");
+        assert_eq!(
+            rows(&session.query("SELECT * FROM step JOIN top USING (one)").await.unwrap()),
+            2
+        );
+        assert!(held("step"));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn views_that_several_ask_for_at_once_are_there_for_all_of_them() {
+        for _ in 0..20 {
+            let session = session();
+            let asked = ["top", "other", "top", "shared"].map(|view| {
+                let session = session.clone();
+                tokio::spawn(async move { session.query(&format!("SELECT * FROM {view}")).await })
+            });
+            for (answer, expected) in asked.into_iter().zip([2, 1, 2, 1]) {
+                assert_eq!(rows(&answer.await.unwrap().unwrap()), expected);
+            }
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! `store maintain`, `store status` and pins: what they change, and what they must not.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -88,30 +88,46 @@ fn small_files_become_few_and_every_row_and_tree_head_stays() {
 #[test]
 fn rewritten_files_are_written_like_those_of_imports() {
     let bench = store_of(3);
-    maintain(&bench, &["--today", "--keep", "0s"]).exits(0);
     let folder = store(&bench).join("journal");
-    let mut seen = 0;
-    for path in
-        tree(&folder).into_iter().filter(|path| !path.starts_with(folder.join("_delta_log")))
-    {
-        use deltalake::parquet::file::reader::{FileReader as _, SerializedFileReader};
-        let reader = SerializedFileReader::new(File::open(&path).unwrap()).unwrap();
-        for column in reader.metadata().row_group(0).columns() {
-            let name = column.column_path().string();
-            assert!(format!("{:?}", column.compression()).contains("ZSTD"), "{name}");
-            let bloom = ["event_id", "key_id"].contains(&name.as_str());
-            assert_eq!(column.bloom_filter_offset().is_some(), bloom, "{name}");
-            if ["event_id", "raw", "leaf_hash", "request_id"].contains(&name.as_str()) {
-                assert_eq!(column.dictionary_page_offset(), None, "{name}");
-            }
-            seen += 1;
+    let imported: BTreeMap<_, _> = columns(&folder).into_iter().collect();
+    maintain(&bench, &["--today", "--keep", "0s", "--orphans", "0s"]).exits(0);
+    let rewritten = columns(&folder);
+    assert!(rewritten.len() > 50);
+    for (name, written) in rewritten {
+        let (compression, bloom, dictionary) = &written;
+        assert_eq!(*bloom, ["event_id", "key_id"].contains(&name.as_str()), "{name}");
+        if ["event_id", "raw", "leaf_hash", "request_id"].contains(&name.as_str()) {
+            assert!(!dictionary, "{name}");
         }
-        assert!(!fs::read_dir(folder.join("_delta_log")).unwrap().flatten().any(|entry| {
-            let text = fs::read_to_string(entry.path()).unwrap_or_default();
-            text.contains("maxValues") && text.contains("\\\"raw\\\"")
-        }));
+        let texts = ["raw", "details", "event_id", "key_id"].contains(&name.as_str());
+        assert!(!texts || compression.contains("ZSTD"), "{name}: {compression}");
+        assert_eq!(imported[&name].0, *compression, "{name}");
     }
-    assert!(seen > 50);
+    assert!(!fs::read_dir(folder.join("_delta_log")).unwrap().flatten().any(|entry| {
+        let text = fs::read_to_string(entry.path()).unwrap_or_default();
+        text.contains("maxValues") && text.contains("\\\"raw\\\"")
+    }));
+}
+
+/// How each column of each data file is written: its compression, whether it has a Bloom filter and
+/// a dictionary.
+fn columns(folder: &Path) -> Vec<(String, (String, bool, bool))> {
+    use deltalake::parquet::file::reader::{FileReader as _, SerializedFileReader};
+    let data = tree(folder).into_iter().filter(|path| !path.starts_with(folder.join("_delta_log")));
+    let of_file = |path: PathBuf| {
+        let reader = SerializedFileReader::new(File::open(path).unwrap()).unwrap();
+        let columns = reader.metadata().row_group(0).columns().iter().map(|column| {
+            let compression = format!("{:?}", column.compression());
+            let written = (
+                compression,
+                column.bloom_filter_offset().is_some(),
+                column.dictionary_page_offset().is_some(),
+            );
+            (column.column_path().string(), written)
+        });
+        columns.collect::<Vec<_>>()
+    };
+    data.flat_map(of_file).collect()
 }
 
 #[test]

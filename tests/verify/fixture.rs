@@ -195,9 +195,13 @@ pub(crate) fn nss() -> Option<Token> {
 /// The one token of opencryptoki, which `scripts/tokens.sh` starts where it may.
 pub(crate) fn opencryptoki() -> Option<Token> {
     let module = peer("opencryptoki")?;
-    if !Path::new("/var/run/pkcsslotd.pid").exists()
-        && !Path::new("/run/opencryptoki/pkcsslotd.pid").exists()
-    {
+    // What a daemon that was killed leaves is not the daemon.
+    let runs = |file: &str| {
+        let pid = fs::read_to_string(file).unwrap_or_default();
+        let name = fs::read_to_string(format!("/proc/{}/comm", pid.trim())).unwrap_or_default();
+        name.trim() == "pkcsslotd"
+    };
+    if !["/var/run/pkcsslotd.pid", "/run/opencryptoki/pkcsslotd.pid"].into_iter().any(runs) {
         eprintln!("SKIPPED: pkcsslotd does not run; scripts/tokens.sh starts it as root");
         return None;
     }

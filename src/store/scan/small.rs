@@ -9,7 +9,7 @@ use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::{AsArray as _, BooleanArray, RecordBatch, RecordBatchOptions};
@@ -226,7 +226,7 @@ impl Reading {
             if let Some(batch) = self.joined.next_completed_batch() {
                 return Ok(Some(batch));
             }
-            if let Some(batch) = self.rows.as_mut().and_then(Iterator::next).transpose()? {
+            if let Some(batch) = self.read().transpose()? {
                 let batch = self.told(&batch)?;
                 if self.wanted.columns.is_empty() {
                     return Ok(Some(batch));
@@ -239,11 +239,18 @@ impl Reading {
                 self.joined.finish_buffered_batch()?;
                 return Ok(self.joined.next_completed_batch());
             };
-            self.next += 1;
             // Whoever waits for this thread, or wants the query stopped, gets a turn.
             tokio::task::consume_budget().await;
-            self.rows = Some(self.open(&file).map_err(|error| of_file(&file.path, error))?);
+            self.rows = Some(self.open(&file).map_err(|error| of_file(&file, error))?);
+            self.next += 1;
         }
+    }
+
+    /// The next rows of the file that was opened last.
+    fn read(&mut self) -> Option<Result<RecordBatch>> {
+        let batch = self.rows.as_mut()?.next()?;
+        let opened = self.next.checked_sub(1).and_then(|at| self.files.get(at))?;
+        Some(batch.map_err(|error| of_file(opened, error.into())))
     }
 
     /// A batch as it is handed on: columns in the order that is wanted.
@@ -290,8 +297,8 @@ impl Reading {
     }
 }
 
-fn of_file(path: &Path, error: DataFusionError) -> DataFusionError {
-    error.context(format!("cannot read {}", path.display()))
+fn of_file(file: &SmallFile, error: DataFusionError) -> DataFusionError {
+    error.context(format!("cannot read {}", file.path.display()))
 }
 
 /// The stretches of a file that are wanted.
@@ -314,7 +321,11 @@ impl Held {
         let length = opened.metadata()?.len();
         let mut parts: Vec<(u64, u64)> = Vec::new();
         for (start, size) in ranges {
-            let end = start.saturating_add(size).min(length);
+            let end = start.saturating_add(size);
+            if end > length {
+                let cut = format!("it has {length} bytes, and its footer tells of {end}");
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, cut));
+            }
             match parts.last_mut() {
                 Some((_, last)) if start <= last.saturating_add(CLOSE) => *last = end.max(*last),
                 _ => parts.push((start, end)),
@@ -362,3 +373,6 @@ impl ChunkReader for Held {
         Ok(bytes.slice(..length))
     }
 }
+
+#[cfg(test)]
+mod tests;
