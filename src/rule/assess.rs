@@ -122,7 +122,8 @@ pub async fn assess(
     let Question { as_of, period, overrides, limits, .. } = question;
     let views = Session::open(set, &tables, Frame { as_of, period, overrides, limits })?;
     let mut coverage = read_coverage(&views).await?;
-    coverage.extend(sequence::coverage(&views).await);
+    let numbered = sequence::coverage(&views, &coverage).await;
+    coverage.extend(numbered);
     coverage.sort();
     let workers = question.hire.map(|hire| Workers::new(hire, views.frame().limits));
     let index = CoverageIndex::new(&coverage);
@@ -214,28 +215,29 @@ impl<'a> Judge<'a> {
         Self { set, session, index, population: OnceCell::new(), workers }
     }
 
-    /// The results of rules. As many are judged at once as there are processors: planning takes as
-    /// long as reading, and keeps one of them busy. A rule that ran into a limit meanwhile is
-    /// judged once more by itself, and what is not ours is judged by itself where no process apart
-    /// does it.
+    /// The results of rules. As many of ours are judged at once as there are processors: planning
+    /// takes as long as reading, and keeps one of them busy. One that ran into a limit meanwhile is
+    /// judged once more by itself. Rules of a user's own are judged by themselves, after ours.
     async fn all(&self, rules: &[&Rule]) -> Result<Vec<RuleResult>, RuleError> {
-        let alone = |rule: &&&Rule| self.workers.is_none() && self.set.is_own(rule);
-        let (mut alone, together): (Vec<&Rule>, Vec<&Rule>) = rules.iter().partition(alone);
+        let (own, ours): (Vec<&Rule>, Vec<&Rule>) =
+            rules.iter().partition(|rule| self.set.is_own(rule));
         let at_once = thread::available_parallelism().map_or(1, NonZero::get).min(AT_ONCE);
-        let judged = together.into_iter().map(|rule| async move { (rule, self.rule(rule).await) });
+        let judged = ours.into_iter().map(|rule| async move { (rule, self.rule(rule).await) });
         let mut judged = stream::iter(judged).buffered(at_once);
-        let mut results = Vec::new();
+        let (mut results, mut again) = (Vec::new(), Vec::new());
         while let Some((rule, outcome)) = judged.next().await {
             let outcome = outcome?;
-            let limited = outcome.iter().any(|result| result.reason == LIMIT);
-            if limited && !self.set.is_own(rule) {
-                alone.push(rule);
+            if outcome.iter().any(|result| result.reason == LIMIT) {
+                again.push(rule);
             } else {
                 results.extend(outcome);
             }
         }
-        self.session.forget_limits();
-        for rule in alone {
+        for rule in again {
+            self.session.forget_limits();
+            results.extend(self.rule(rule).await?);
+        }
+        for rule in own {
             results.extend(self.rule(rule).await?);
         }
         Ok(results)

@@ -13,17 +13,35 @@ use crate::finding::{Coverage, Period};
 /// The view that finds the runs.
 const VIEW: &str = "hsm_sequence";
 
+/// The log of an HSM.
+const KIND: &str = "aws.cloudhsm.audit";
+
 /// The stretches that sequence numbers prove, and the holes between them. A rule set without the
-/// view, or with a broken one, proves nothing.
-pub(super) async fn coverage(session: &Session) -> Vec<Coverage> {
+/// view proves nothing; where the view cannot be read, there may be a hole anywhere.
+pub(super) async fn coverage(session: &Session, known: &[Coverage]) -> Vec<Coverage> {
     if !session.names().any(|name| name == VIEW) {
         return Vec::new();
     }
     let sql = "SELECT ledger, time_from, time_to, seq_from, seq_to, missing_before, time_before \
                FROM hsm_sequence ORDER BY ledger, reboot_counter, seq_from";
-    let Ok(batches) = session.query(sql).await else { return Vec::new() };
-    let rows: Vec<Map<String, Value>> = batches.iter().flat_map(to_json).collect();
-    rows.iter().flat_map(|row| [hole(row), run(row)]).flatten().collect()
+    match session.query(sql).await {
+        Ok(batches) => {
+            let rows: Vec<Map<String, Value>> = batches.iter().flat_map(to_json).collect();
+            rows.iter().flat_map(|row| [hole(row), run(row)]).flatten().collect()
+        }
+        Err(error) => unread(known, &error.to_string()),
+    }
+}
+
+/// What is only declared must not outweigh holes that could not be looked for.
+fn unread(known: &[Coverage], why: &str) -> Vec<Coverage> {
+    let gap = |covered: &Coverage| Coverage {
+        method: "sequence".to_owned(),
+        status: "gap".to_owned(),
+        detail: Some(format!("the numbers of the records could not be read: {why}")),
+        ..covered.clone()
+    };
+    known.iter().filter(|known| known.kind == KIND && known.status == "covered").map(gap).collect()
 }
 
 fn run(row: &Map<String, Value>) -> Option<Coverage> {
@@ -48,7 +66,7 @@ fn stretch(row: &Map<String, Value>, period: Period, status: &str, detail: Strin
     Coverage {
         ledger: row.get("ledger").and_then(Value::as_str).unwrap_or_default().to_owned(),
         region: None,
-        kind: "aws.cloudhsm.audit".to_owned(),
+        kind: KIND.to_owned(),
         period,
         method: "sequence".to_owned(),
         status: status.to_owned(),
@@ -87,6 +105,27 @@ mod tests {
         let hole = hole(&row).unwrap();
         assert_eq!(hole.status, "gap");
         assert_eq!(hole.period.from, "2026-01-02T00:00:00Z".parse().unwrap());
+    }
+
+    #[test]
+    fn where_the_numbers_cannot_be_read_nothing_is_taken_for_whole() {
+        let time = |text: &str| text.parse::<Timestamp>().unwrap();
+        let known = |kind: &str| Coverage {
+            ledger: "aws/cloudhsm/hsm-1".to_owned(),
+            region: Some("eu-central-1".to_owned()),
+            kind: kind.to_owned(),
+            period: Period { from: time("2026-01-01T00:00:00Z"), to: time("2026-02-01T00:00:00Z") },
+            method: "declared".to_owned(),
+            status: "covered".to_owned(),
+            detail: None,
+        };
+        let gaps = unread(&[known(KIND), known("aws.kms")], "too slow");
+        let [gap] = gaps.as_slice() else { panic!("{gaps:?}") };
+        assert_eq!((gap.status.as_str(), gap.period), ("gap", known(KIND).period));
+        assert_eq!(
+            gap.detail.as_deref(),
+            Some("the numbers of the records could not be read: too slow")
+        );
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! fails makes every query that names it fail with its message.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use datafusion::arrow::array::RecordBatch;
@@ -112,7 +112,7 @@ impl Session {
         let mut statement = sandbox::parse(sql)?;
         self.0.times.with(params).bind(&mut statement).map_err(QueryError::failed)?;
         let named = sandbox::names(&statement, &self.0.known)?;
-        self.compute(&named).await?;
+        let _held = self.compute(&named).await?;
         let started = Instant::now();
         let answer = sandbox::run(&self.0.context, statement, self.0.frame.limits).await;
         debug!(took = ?started.elapsed(), "answered");
@@ -129,53 +129,66 @@ impl Session {
     }
 
     /// Computes the views among `named`, and those that they use, unless that was done before.
-    async fn compute(&self, named: &[String]) -> Result<(), QueryError> {
+    /// They are there for as long as what this gives is held.
+    async fn compute(&self, named: &[String]) -> Result<Vec<Computed>, QueryError> {
+        let mut held = Vec::new();
         // Those that others are made of come last: they may be let go with them.
         for view in self.0.views.iter().rev().filter(|view| named.contains(&view.name)) {
-            self.ensure(view).await?;
+            held.push(self.ensure(view).await?);
         }
-        Ok(())
+        Ok(held)
     }
 
     /// Computes a view and what it uses, once, however many ask for it at the same time.
-    fn ensure<'a>(&'a self, view: &'a View) -> BoxFuture<'a, Result<(), QueryError>> {
+    fn ensure<'a>(&'a self, view: &'a View) -> BoxFuture<'a, Result<Computed, QueryError>> {
         let computing = async move {
             let computed = self.cell(&view.name);
             let outcome = computed.get_or_init(|| async move {
-                for used in self.0.views.iter().filter(|used| view.uses.contains(&used.name)) {
-                    self.ensure(used).await?;
+                let mut used = Vec::new();
+                for other in self.0.views.iter().filter(|other| view.uses.contains(&other.name)) {
+                    used.push(self.ensure(other).await?);
                 }
                 let held = self.view(view).await.map_err(|error| QueryError {
                     reason: error.reason,
                     message: format!("view `{}` ({}): {}", view.name, view.path, error.message),
                     view: Some(view.name.clone()),
                 })?;
+                drop(used);
                 for step in view.uses.iter().filter(|name| self.0.steps.contains(*name)) {
-                    self.forget(|name, _| name == step);
-                    self.0.context.deregister_table(step.as_str())?;
+                    self.release(step)?;
                 }
                 Ok(held)
             });
-            outcome.await.as_ref().map(drop).map_err(Clone::clone)
+            outcome.await.as_ref().map_err(Clone::clone)?;
+            Ok(computed)
         };
         computing.boxed()
     }
 
     fn cell(&self, view: &str) -> Computed {
-        let mut computed = self.0.computed.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(computed.entry(view.to_owned()).or_default())
+        Arc::clone(self.computed().entry(view.to_owned()).or_default())
     }
 
-    fn forget(&self, which: impl Fn(&str, &Computed) -> bool) {
-        let mut computed = self.0.computed.lock().unwrap_or_else(PoisonError::into_inner);
-        computed.retain(|name, outcome| !which(name, outcome));
+    /// Lets a view go, unless somebody else is about to read it.
+    fn release(&self, view: &str) -> Result<(), QueryError> {
+        let mut computed = self.computed();
+        if computed.get(view).is_some_and(|cell| Arc::strong_count(cell) == 1) {
+            self.0.context.deregister_table(view)?;
+            computed.remove(view);
+        }
+        Ok(())
+    }
+
+    fn computed(&self) -> MutexGuard<'_, BTreeMap<String, Computed>> {
+        self.0.computed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets views be tried again that ran into a limit.
     pub(super) fn forget_limits(&self) {
-        self.forget(|_, outcome| {
-            outcome.get().is_some_and(|told| told.as_ref().is_err_and(QueryError::is_limit))
-        });
+        let limited = |cell: &Computed| {
+            cell.get().is_some_and(|told| told.as_ref().is_err_and(QueryError::is_limit))
+        };
+        self.computed().retain(|_, cell| !limited(cell));
     }
 
     async fn view(&self, view: &View) -> Result<MemoryReservation, QueryError> {

@@ -6,6 +6,7 @@
 //! reads columns and rows that it needs, in as many threads as the engine has.
 
 mod footers;
+mod log;
 mod small;
 
 use std::fmt;
@@ -34,11 +35,13 @@ use datafusion::physical_optimizer::pruning::{PruningPredicate, PruningPredicate
 use datafusion::physical_plan::ExecutionPlan;
 #[expect(deprecated, reason = "the engine has no other step of its own that does it")]
 use datafusion::physical_plan::coalesce_batches::CoalesceBatchesExec;
+use datafusion::physical_plan::union::UnionExec;
 use deltalake::DeltaTable;
 use futures::lock::Mutex;
 use object_store::ObjectMeta;
 
 use self::footers::Footers;
+use self::log::Bounds;
 use self::small::{SmallFile, SmallFiles};
 use super::StoreError;
 use super::table::failed;
@@ -105,7 +108,7 @@ impl Files {
         let all = vec![true; self.listed.len()];
         let Some(predicate) = predicate else { return Ok(all) };
         let state = self.table.snapshot().ok();
-        let by_log = state.and_then(|state| predicate.prune(&state.log_data()).ok());
+        let by_log = state.and_then(|state| predicate.prune(&Bounds(state.log_data())).ok());
         let kept = by_log.filter(|kept| kept.len() == all.len()).unwrap_or(all);
         if count(&kept) > FEW
             && self.listed.len() <= MOST_FOOTERS
@@ -117,46 +120,84 @@ impl Files {
         Ok(kept)
     }
 
-    /// Reads many small files; `None` where the engine's own reader is better at it, or has to.
+    /// Takes the small files out of those that are kept, where there are many, and reads them; `None`
+    /// where the engine's own reader is better at it, or has to.
     async fn small(
         &self,
-        kept: &[bool],
+        kept: &mut [bool],
         pruning: Option<&PruningPredicate>,
-        (groups, projection, predicate): (usize, Option<&Vec<usize>>, Option<&Predicate>),
+        wanted: &Wanted<'_>,
     ) -> Result<Option<SmallFiles>> {
-        let many = count(kept) > FEW && self.listed.len() <= MOST_FOOTERS;
+        let is_small = |file: &PartitionedFile| file.object_meta.size <= SMALL;
+        let all = self.listed.iter().zip(&*kept);
+        let many = all.filter(|(file, kept)| **kept && is_small(file)).count() > FEW;
         // The engine asks the Bloom filters, and mostly need not open the file's columns then.
         let looked_up = |name: &str| LOOKED_UP.contains(&name);
         let looked_up = pruning.is_some_and(|pruning| {
             pruning.literal_guarantees().iter().any(|known| looked_up(known.column.name()))
         });
-        if !many || looked_up || self.mean_size() > SMALL {
+        if !many || looked_up || self.listed.len() > MOST_FOOTERS {
             return Ok(None);
         }
         let footers = self.footers().await?;
         let (Some(footers), Some(folder)) = (footers.alike(), self.folder()) else {
             return Ok(None);
         };
-        let files = self.listed.iter().zip(footers).zip(kept).filter(|(_, kept)| **kept);
-        let files = files.map(|((file, footer), _)| {
-            let path = folder.join(file.path().as_ref());
-            (file.object_meta.size, SmallFile { path, footer: footer.clone() })
-        });
-        let mut files: Vec<_> = files.collect();
+        let mut files = Vec::new();
+        for ((file, footer), kept) in self.listed.iter().zip(footers).zip(kept) {
+            if is_small(file) && std::mem::take(kept) {
+                let path = folder.join(file.path().as_ref());
+                files.push((file.object_meta.size, SmallFile { path, footer: footer.clone() }));
+            }
+        }
         files.sort_by(|(_, a), (_, b)| a.path.cmp(&b.path));
-        let files = shared_out(files, groups);
-        SmallFiles::new(files, &self.schema, projection, predicate.cloned()).map(Some)
+        let files = shared_out(files, wanted.groups);
+        let predicate = wanted.predicate.clone();
+        let files = SmallFiles::new(files, &self.schema, wanted.projection, predicate)?;
+        Ok(Some(files.with_limit(wanted.limit)))
+    }
+
+    /// Reads the files that are kept by the engine's own reader.
+    fn large(
+        &self,
+        kept: &[bool],
+        state: &dyn Session,
+        wanted: Wanted<'_>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let files = self.listed.iter().zip(kept).filter(|(_, kept)| **kept);
+        let mut files: Vec<_> =
+            files.map(|(file, _)| (file.object_meta.size, file.clone())).collect();
+        files.sort_by(|(_, a), (_, b)| a.path().cmp(b.path()));
+        let global = state.config_options().execution.parquet.clone();
+        let mut options = TableParquetOptions { global, ..TableParquetOptions::default() };
+        // A column of a small file is one page: an index of pages only costs.
+        options.global.enable_page_index = files.iter().any(|(size, _)| *size > SMALL);
+        let store = self.table.log_store().object_store(None);
+        let reader = CachedParquetFileReaderFactory::new(store, Arc::clone(&self.cache));
+        let mut source = ParquetSource::new(TableSchema::from(self.schema()))
+            .with_table_parquet_options(options)
+            .with_parquet_file_reader_factory(Arc::new(reader));
+        if let Some(predicate) = wanted.predicate {
+            source = source.with_predicate(predicate).with_pushdown_filters(true);
+        }
+        let groups = shared_out(files, wanted.groups).into_iter().map(FileGroup::new).collect();
+        let config =
+            FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
+                .with_file_groups(groups)
+                .with_projection_indices(wanted.projection.cloned())?
+                .with_limit(wanted.limit)
+                .build();
+        // A file of which few rows match gives a batch that holds room for thousands; many of them
+        // would be taken for more memory than there is.
+        let rows = state.config().batch_size();
+        #[expect(deprecated, reason = "as above")]
+        let joined = CoalesceBatchesExec::new(DataSourceExec::from_data_source(config), rows);
+        Ok(Arc::new(joined))
     }
 
     /// The table's folder.
     fn folder(&self) -> Option<PathBuf> {
         self.table.log_store().root_url().to_file_path().ok()
-    }
-
-    /// The size of a file, on average, in bytes.
-    fn mean_size(&self) -> u64 {
-        let sizes: u64 = self.listed.iter().map(|file| file.object_meta.size).sum();
-        sizes.checked_div(u64::try_from(self.listed.len()).unwrap_or(0)).unwrap_or(0)
     }
 
     /// The footers of all files.
@@ -172,7 +213,13 @@ impl Files {
     }
 }
 
-type Predicate = Arc<dyn PhysicalExpr>;
+/// What a scan is asked for.
+struct Wanted<'a> {
+    groups: usize,
+    projection: Option<&'a Vec<usize>>,
+    predicate: Option<Arc<dyn PhysicalExpr>>,
+    limit: Option<usize>,
+}
 
 fn count(kept: &[bool]) -> usize {
     kept.iter().filter(|kept| **kept).count()
@@ -223,43 +270,17 @@ impl TableProvider for Files {
             let builder = PruningPredicateBuilder::new().with_file_schema(self.schema());
             builder.try_build(Arc::clone(predicate)).ok()
         });
-        let kept = self.matching(pruning.as_ref()).await?;
+        let mut kept = self.matching(pruning.as_ref()).await?;
         let groups = state.config().target_partitions();
-        let wanted = (groups, projection, predicate.as_ref());
-        if let Some(small) = self.small(&kept, pruning.as_ref(), wanted).await? {
-            return Ok(Arc::new(small.with_limit(limit)));
-        }
-        let files = self.listed.iter().zip(kept).filter(|(_, kept)| *kept);
-        let mut files: Vec<_> =
-            files.map(|(file, _)| (file.object_meta.size, file.clone())).collect();
-        files.sort_by(|(_, a), (_, b)| a.path().cmp(b.path()));
-        let files = shared_out(files, groups).into_iter().map(FileGroup::new).collect();
-        let store = self.table.log_store().object_store(None);
-        let footers = Arc::clone(&self.cache);
-        let global = state.config_options().execution.parquet.clone();
-        let mut options = TableParquetOptions { global, ..TableParquetOptions::default() };
-        // A column of a small file is one page: an index of pages only costs.
-        options.global.enable_page_index = self.mean_size() > SMALL;
-        let mut source = ParquetSource::new(TableSchema::from(self.schema()))
-            .with_table_parquet_options(options)
-            .with_parquet_file_reader_factory(Arc::new(CachedParquetFileReaderFactory::new(
-                store, footers,
-            )));
-        if let Some(predicate) = predicate {
-            source = source.with_predicate(predicate).with_pushdown_filters(true);
-        }
-        let config =
-            FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
-                .with_file_groups(files)
-                .with_projection_indices(projection.cloned())?
-                .with_limit(limit)
-                .build();
-        // A file of which few rows match gives a batch that holds room for thousands; many of them
-        // would be taken for more memory than there is.
-        let rows = state.config().batch_size();
-        #[expect(deprecated, reason = "as above")]
-        let joined = CoalesceBatchesExec::new(DataSourceExec::from_data_source(config), rows);
-        Ok(Arc::new(joined))
+        let wanted = Wanted { groups, projection, predicate, limit };
+        let small = self.small(&mut kept, pruning.as_ref(), &wanted).await?;
+        Ok(match small {
+            Some(small) if count(&kept) == 0 => Arc::new(small),
+            Some(small) => {
+                UnionExec::try_new(vec![Arc::new(small), self.large(&kept, state, wanted)?])?
+            }
+            None => self.large(&kept, state, wanted)?,
+        })
     }
 }
 
@@ -287,7 +308,8 @@ mod tests {
         for number in 0..20 {
             let mut page = Page::default();
             for n in number * 10..number * 10 + 10 {
-                let time = start + SignedDuration::from_hours(n * 5);
+                // The log knows milliseconds, and what it cuts off must not hide a row.
+                let time = start + SignedDuration::new(n * 18_000, 123_456_000);
                 let mut event =
                     Event::new("aws/1".to_owned(), time, Provider::Aws, Format::CloudTrail);
                 event.native_id = Some(n.to_string());
@@ -374,6 +396,13 @@ mod tests {
             let few = read(&files, &filter, &["error_code"]).await;
             assert_eq!(few.len(), ours.len(), "{filter}");
         }
+        // The last event of a day, and of all.
+        for filter in [
+            col("time").eq(at("2026-01-01T20:00:00.123456Z")),
+            col("time").gt(at("2026-02-11T11:00:00.123Z")),
+        ] {
+            assert_eq!(read(&files, &filter, &["event_id"]).await.len(), 1, "{filter}");
+        }
         // What was compared is this reader, and not the engine's.
         let state = SessionContext::new().state();
         let plan = files.scan(&state, None, &[], None).await.unwrap();
@@ -388,6 +417,35 @@ mod tests {
             let pruning = pruning.try_build(predicate).unwrap();
             let matching = count(&again.matching(Some(&pruning)).await.unwrap());
             assert!(matching <= most, "{filter}: {matching} files are read");
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn small_and_large_files_are_read_together() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = store(folder.path()).await;
+        let time: Timestamp = "2026-03-01T00:00:00Z".parse().unwrap();
+        let mut page = Page::default();
+        let mut event = Event::new("aws/1".to_owned(), time, Provider::Aws, Format::CloudTrail);
+        event.native_id = Some("large".to_owned());
+        // Digests do not get smaller.
+        let words = (0..200_000).map(|n: u32| crate::event::sha256_hex(&n.to_le_bytes()));
+        let raw = format!("\"{}\"", words.collect::<String>());
+        page.events.push(&event, Record { raw: &raw, transport: "file", source: "t" });
+        store.append(page, time).await.unwrap();
+        let any: Arc<dyn TableProvider> = store.journal.table_provider().await.unwrap();
+        let files = Files::list(&store.journal, "journal", &any.schema()).unwrap().unwrap();
+        assert!(files.listed.iter().any(|file| file.object_meta.size > SMALL));
+        let plan = files.scan(&SessionContext::new().state(), None, &[], None).await.unwrap();
+        assert_eq!(plan.name(), "UnionExec");
+        let files: Arc<dyn TableProvider> = Arc::new(files);
+        for (filter, rows) in [
+            (col("kind").eq(lit("event")), 201),
+            (col("time").gt_eq(lit("2026-02-01T00:00:00Z")).and(col("kind").eq(lit("event"))), 52),
+        ] {
+            let ours = read(&files, &filter, &["event_id", "raw"]).await;
+            assert_eq!(ours.len(), rows, "{filter}");
+            assert_eq!(ours, read(&any, &filter, &["event_id", "raw"]).await, "{filter}");
         }
     }
 

@@ -40,6 +40,8 @@ pub(super) async fn watch<T>(
         }
     };
     tokio::select! {
+        // What has ended is not late, however late it is looked at.
+        biased;
         done = task => Outcome::Done(done),
         () = tokio::time::sleep(time) => Outcome::Late,
         () = full => Outcome::Full,

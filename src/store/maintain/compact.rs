@@ -24,6 +24,7 @@ use super::verify::Sum;
 use super::{Step, Watch};
 use crate::event::schema;
 use crate::store::disk::sync;
+use crate::store::status::files;
 use crate::store::table::failed;
 use crate::store::{Location, StoreError, commit};
 
@@ -137,6 +138,16 @@ async fn commit(
         predicate: None,
         target_size: i64::try_from(TARGET).unwrap_or(i64::MAX),
     };
+    // Another maintenance may have been faster, and seen before this commit is: then the rows that
+    // were rewritten are there already.
+    let present = files(table, name)?;
+    let gone = |action: &Action| match action {
+        Action::Remove(file) => !present.contains(&file.path),
+        _ => false,
+    };
+    if actions.iter().any(gone) {
+        return Err(StoreError::Busy { attempts: 1 });
+    }
     let properties = CommitProperties::default().with_cleanup_expired_logs(Some(false));
     match commit::apply(table, name, actions, (operation, properties)).await? {
         Some(_) => Ok(()),

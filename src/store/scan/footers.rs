@@ -69,8 +69,12 @@ impl Footers {
         self.alike.then_some(&self.files)
     }
 
-    /// Which files may hold rows that match; `None` where that cannot be told.
+    /// Which files may hold rows that match; `None` where that cannot be told. A column's statistics
+    /// are found by its place, so that they are believed only where all files have the same columns.
     pub(super) fn matching(&self, predicate: &PruningPredicate) -> Option<Vec<bool>> {
+        if !self.alike {
+            return None;
+        }
         let groups = predicate.prune(self).ok()?;
         let mut groups = groups.into_iter();
         let mut any = |file: &ArrowReaderMetadata| {
@@ -137,5 +141,65 @@ impl PruningStatistics for Footers {
 
     fn contained(&self, _: &Column, _: &HashSet<ScalarValue>) -> Option<BooleanArray> {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Int64Array, RecordBatch};
+    use datafusion::common::DFSchema;
+    use datafusion::execution::cache::default_cache::DefaultCache;
+    use datafusion::logical_expr::{col, lit};
+    use datafusion::parquet::arrow::ArrowWriter;
+    use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
+    use datafusion::prelude::SessionContext;
+    use object_store::local::LocalFileSystem;
+    use object_store::{ObjectStoreExt as _, path::Path};
+
+    use super::*;
+
+    /// A file with a row of named numbers.
+    fn write(folder: &std::path::Path, name: &str, numbers: &[(&str, i64)]) -> SchemaRef {
+        let columns = numbers.iter().map(|(name, number)| {
+            let column: ArrayRef = Arc::new(Int64Array::from(vec![*number]));
+            (*name, column)
+        });
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        let file = std::fs::File::create(folder.join(name)).unwrap();
+        let mut writer = ArrowWriter::try_new(file, batch.schema(), None).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        batch.schema()
+    }
+
+    async fn footers(folder: &std::path::Path, names: &[&str], schema: &SchemaRef) -> Footers {
+        let store: Arc<dyn ObjectStore> =
+            Arc::new(LocalFileSystem::new_with_prefix(folder).unwrap());
+        let mut files = Vec::new();
+        for name in names {
+            files.push(store.head(&Path::from(*name)).await.unwrap());
+        }
+        let cache: Arc<FileMetadataCache> = Arc::new(DefaultCache::new(1 << 20));
+        Footers::read(Arc::clone(schema), files, &store, &cache).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn files_are_ruled_out_only_where_all_have_the_same_columns() {
+        let folder = tempfile::tempdir().unwrap();
+        let schema = write(folder.path(), "one", &[("a", 1), ("b", 9)]);
+        write(folder.path(), "two", &[("a", 2), ("b", 9)]);
+        write(folder.path(), "other", &[("b", 2), ("a", 1)]);
+        let columns = DFSchema::try_from(Arc::clone(&schema)).unwrap();
+        let predicate =
+            SessionContext::new().create_physical_expr(col("a").eq(lit(1i64)), &columns).unwrap();
+        let predicate = PruningPredicateBuilder::new()
+            .with_file_schema(Arc::clone(&schema))
+            .try_build(predicate)
+            .unwrap();
+        let alike = footers(folder.path(), &["one", "two"], &schema).await;
+        assert_eq!(alike.matching(&predicate), Some(vec![true, false]));
+        assert!(alike.alike().is_some());
+        let mixed = footers(folder.path(), &["one", "other"], &schema).await;
+        assert!(mixed.matching(&predicate).is_none() && mixed.alike().is_none());
     }
 }

@@ -223,6 +223,8 @@ impl Reading {
     /// The next rows; `None` at the end.
     async fn batch(&mut self) -> Result<Option<RecordBatch>> {
         loop {
+            // Whoever waits for this thread, or wants the query stopped, gets a turn.
+            tokio::task::consume_budget().await;
             if let Some(batch) = self.joined.next_completed_batch() {
                 return Ok(Some(batch));
             }
@@ -239,8 +241,6 @@ impl Reading {
                 self.joined.finish_buffered_batch()?;
                 return Ok(self.joined.next_completed_batch());
             };
-            // Whoever waits for this thread, or wants the query stopped, gets a turn.
-            tokio::task::consume_budget().await;
             self.rows = Some(self.open(&file).map_err(|error| of_file(&file, error))?);
             self.next += 1;
         }
@@ -248,9 +248,12 @@ impl Reading {
 
     /// The next rows of the file that was opened last.
     fn read(&mut self) -> Option<Result<RecordBatch>> {
+        let opened = self.next.checked_sub(1).and_then(|at| self.files.get(at));
         let batch = self.rows.as_mut()?.next()?;
-        let opened = self.next.checked_sub(1).and_then(|at| self.files.get(at))?;
-        Some(batch.map_err(|error| of_file(opened, error.into())))
+        Some(batch.map_err(|error| match opened {
+            Some(file) => of_file(file, error.into()),
+            None => error.into(),
+        }))
     }
 
     /// A batch as it is handed on: columns in the order that is wanted.
@@ -261,6 +264,7 @@ impl Reading {
         // A file's columns come in the order of the file.
         let mut order = self.wanted.columns.clone();
         order.sort_unstable();
+        order.dedup();
         let at = |column| batch.column(order.partition_point(|other| other < column));
         let columns = self.wanted.columns.iter().map(|column| Arc::clone(at(column))).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
