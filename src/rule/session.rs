@@ -259,6 +259,7 @@ mod tests {
             ("views/shared.sql", "SELECT 3 AS three"),
             ("views/top.sql", "SELECT one, three FROM step CROSS JOIN shared"),
             ("views/other.sql", "SELECT three FROM shared"),
+            ("views/hungry.sql", "SELECT value FROM generate_series(1, 1000) ORDER BY value DESC"),
         ]);
         let time = |text: &str| text.parse::<Timestamp>().unwrap();
         let (from, to) = (time("2025-01-01T00:00:00Z"), time("2026-01-01T00:00:00Z"));
@@ -299,5 +300,20 @@ mod tests {
                 assert_eq!(rows(&answer.await.unwrap().unwrap()), expected);
             }
         }
+    }
+
+    #[tokio::test]
+    async fn a_view_that_ran_into_a_limit_is_tried_again_only_when_that_is_allowed() {
+        let session = session();
+        let pool = &session.0.context.runtime_env().memory_pool;
+        let taken = MemoryConsumer::new("another rule").register(pool);
+        taken.try_grow(Limits::default().memory).unwrap();
+        let none = Params::new();
+        let ask = || session.query_with("SELECT * FROM hungry", &none);
+        assert!(ask().await.unwrap_err().is_limit());
+        taken.free();
+        assert!(ask().await.unwrap_err().is_limit());
+        session.forget_limits();
+        assert_eq!(rows(&ask().await.unwrap()), 1000);
     }
 }
