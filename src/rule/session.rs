@@ -218,6 +218,7 @@ impl Session {
     }
 }
 
+/// The views that no rule names and that just one other view reads.
 fn steps(set: &RuleSet) -> BTreeSet<String> {
     let named: BTreeSet<String> =
         set.rules().flat_map(|rule| sandbox::tables_named(&rule.sql)).collect();

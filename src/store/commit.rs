@@ -26,6 +26,9 @@ pub(super) const CHECKPOINT_EVERY: i64 = 100;
 /// Rows in one group of a file.
 pub(super) const ROW_GROUP: usize = 128 * 1024;
 
+/// Columns with a Bloom filter: single values of them are looked for.
+pub(super) const LOOKED_UP: &[&str] = &["event_id", "key_id"];
+
 /// Columns of the journal that are worth compressing. In the others nearly every value stands in a
 /// dictionary of few or is random: they hardly get smaller, and each column of each file would need
 /// a compressor, and whoever reads it a decompressor, of its own.
@@ -157,8 +160,8 @@ pub(super) fn properties(table: &str, rows: usize) -> WriterProperties {
         builder = builder.set_compression(zstd(3));
     }
     let distinct = u64::try_from(rows.min(ROW_GROUP)).unwrap_or(1).max(64);
-    for column in ["event_id", "key_id"] {
-        let path = ColumnPath::from(column);
+    for column in LOOKED_UP {
+        let path = ColumnPath::from(*column);
         builder = builder
             .set_column_bloom_filter_enabled(path.clone(), true)
             .set_column_bloom_filter_max_ndv(path, distinct);

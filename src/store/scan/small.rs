@@ -265,8 +265,9 @@ impl Reading {
         let mut order = self.wanted.columns.clone();
         order.sort_unstable();
         order.dedup();
-        let at = |column| batch.column(order.partition_point(|other| other < column));
-        let columns = self.wanted.columns.iter().map(|column| Arc::clone(at(column))).collect();
+        let place = |column: &usize| order.partition_point(|other| other < column);
+        let places: Vec<usize> = self.wanted.columns.iter().map(place).collect();
+        let (_, columns, _) = batch.project(&places)?.into_parts();
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         let schema = Arc::clone(&self.wanted.schema);
         Ok(RecordBatch::try_new_with_options(schema, columns, &options)?)
