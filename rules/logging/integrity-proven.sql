@@ -165,6 +165,8 @@ judged AS (
       WHEN h.holes > 0 THEN 'fail sequence_gap'
       WHEN b.breaks > 0 THEN 'fail digest_chain_broken'
       WHEN l.of_hsm AND n.ledger IS NULL THEN 'undetermined no_sequence_numbers'
+      -- Numbers prove nothing after the last of them: here that is all of the period.
+      WHEN l.of_hsm AND n.known_to < $period_from THEN 'undetermined nothing_in_period'
       WHEN l.of_hsm AND n.known_from > $period_from AND hd.first_seq <> 0 THEN 'undetermined head_missing'
       WHEN l.of_hsm THEN 'pass sequence_complete'
       WHEN l.provider <> 'aws' OR l.ledger LIKE 'aws/cloudhsm/%' THEN 'not_applicable provider_gives_no_proof'
@@ -195,6 +197,7 @@ SELECT
     WHEN 'digest_chain_broken' THEN concat('The chain of digests does not hold', CASE WHEN detail IS NOT NULL THEN concat(': ', detail) ELSE
       concat(' at ', to_char(first_break, '%Y-%m-%d %H:%M'), '.') END)
     WHEN 'no_sequence_numbers' THEN 'The records of this HSM carry no sequence numbers.'
+    WHEN 'nothing_in_period' THEN concat('The last record is of ', to_char(known_to, '%Y-%m-%d %H:%M'), ', before the period; nothing shows that none came after it.')
     WHEN 'head_missing' THEN concat('The numbering is complete from ', to_char(known_from, '%Y-%m-%d %H:%M'),
       ', but begins in the middle; what was before is not known.')
     WHEN 'sequence_complete' THEN concat('The numbering has no hole from ', to_char(known_from, '%Y-%m-%d'), ' to the last record on ',
