@@ -4,6 +4,8 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
 
 use cryptoki_sys::{CKR_OK, CKR_USER_ALREADY_LOGGED_IN, CKU_CONTEXT_SPECIFIC, CKU_SO, CKU_USER};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, Signal};
@@ -14,6 +16,12 @@ use super::wire::{self, Kind, Login, Reply, Request};
 
 /// The argument after which the program is a worker. Nobody types it.
 pub const WORKER_ARGUMENT: &str = "__pkcs11-worker";
+
+/// How often it is looked whether the parent is there.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// How long a call may go on once the parent is gone.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// A PIN that no token has.
 const WRONG_PIN: &[u8] = b"keytrail-wrong-1";
@@ -55,13 +63,27 @@ fn send(to: &mut File, reply: &Reply) -> io::Result<()> {
     wire::write(to, Kind::Json, &payload)
 }
 
-/// No core dump, no reading of this process's memory, no life beyond the parent's.
+/// No core dump, no reading of this process's memory, no life beyond the parent's and a call.
 fn harden() -> io::Result<()> {
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     rustix::process::setrlimit(Resource::Core, none)?;
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-    Ok(())
+    follow_parent()
+}
+
+/// Ends this process once the parent is gone. A call that is under way may end before: a token of
+/// files that is killed while it writes them may lose more than the call. The end of the pipe does
+/// that; a module that hangs is killed.
+fn follow_parent() -> io::Result<()> {
+    let parent = rustix::process::getppid();
+    let watch = move || {
+        while rustix::process::getppid() == parent {
+            thread::sleep(LOOK);
+        }
+        thread::sleep(GRACE);
+        rustix::process::kill_process(rustix::process::getpid(), Signal::KILL)
+    };
+    thread::Builder::new().name("parent".to_owned()).spawn(watch).map(drop)
 }
 
 /// Takes the channel away from the descriptors that a module may use: it reads nothing, and what
