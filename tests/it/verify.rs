@@ -1,7 +1,9 @@
 //! `verify` as its user runs it: a section of the configuration, results in the store, calls found
 //! again in the log of an HSM. `SoftHSM` stands for the HSM; its log is written here from the calls.
 
-use std::path::PathBuf;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -242,6 +244,54 @@ fn a_killed_verify_leaves_no_worker_and_the_next_run_removes_its_keys() {
     assert_eq!(told.count(), names.len(), "{run:#}");
     let rows = hsm.bench.number("SELECT count(DISTINCT run_id) FROM verifications");
     assert_eq!(rows, 1, "a run that was killed leaves nothing half visible");
+}
+
+#[test]
+fn a_worker_whose_module_hangs_does_not_outlive_a_killed_verify_for_long() {
+    let bench = Bench::new();
+    let module = bench.path().join("fault.so");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/verify/fault.c");
+    let mut compiler = Command::new("cc");
+    compiler.args(["-shared", "-fPIC", "-o"]).arg(&module).arg(source);
+    Run::of(compiler).exits(0);
+    fs::set_permissions(&module, fs::Permissions::from_mode(0o755)).unwrap();
+    let pin = bench.file("pin", "1234\n");
+    fs::set_permissions(pin, fs::Permissions::from_mode(0o600)).unwrap();
+    bench.file("verify.toml", "[module]\nenvironment = [\"FAULT\"]\n");
+    let config = format!(
+        "[verify.hsm]\nmodule = {:?}\ntoken = \"fault\"\npin_source = \"file:pin\"\nlevel = \"drill\"\n\
+         policy = \"verify.toml\"\n",
+        module.display().to_string()
+    );
+    bench.file("keytrail.toml", config);
+    let mut verify = bench.command(&["verify", "hsm", "--no-store"]);
+    let mut child = verify.env("FAULT", "C_OpenSession:hang").spawn().unwrap();
+    let threads = format!("/proc/{}/task", child.id());
+    let worker = wait_for(|| {
+        let mut threads = fs::read_dir(&threads).ok()?.flatten();
+        threads.find_map(|thread| {
+            let told = fs::read_to_string(thread.path().join("children")).ok()?;
+            told.split_whitespace().next().map(str::to_owned)
+        })
+    });
+    // Time for it to come to the call that hangs.
+    std::thread::sleep(Duration::from_secs(1));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // What nobody has buried yet is gone as well.
+    let state = || fs::read_to_string(format!("/proc/{worker}/stat")).unwrap_or_default();
+    wait_for(|| (state().is_empty() || state().contains(") Z ")).then_some(()));
+}
+
+/// Waits until something is there, for a minute at most.
+fn wait_for<T>(mut found: impl FnMut() -> Option<T>) -> T {
+    for _ in 0..600 {
+        if let Some(found) = found() {
+            return found;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    panic!("it did not come within a minute");
 }
 
 #[test]
